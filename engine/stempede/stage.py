@@ -1,0 +1,143 @@
+"""Stage, Prepare and Reduce: the three things a recipe is made of, and where they are found.
+
+A stage is a frozen dataclass of parameters with ``name``, ``reads``, ``writes`` and
+``__call__(batch) -> Batch``. It does no IO, keeps no state, and gives each frame the same
+result whatever else is in the batch. ``reads`` and ``writes`` name maps and tables of the
+batch; ``images`` and ``valid`` are there from the start.
+
+The registry maps the names of a recipe to classes, imported when first used: it is the one
+door from the gallery to the work rooms.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from stempede.errors import RecipeError
+from stempede.frames import Batch
+from stempede.tables import Table
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """Called on every batch."""
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with this stage's maps and tables added."""
+        ...
+
+
+@runtime_checkable
+class Prepare(Protocol):
+    """Called once, on the first usable frames; its numbers are stored and sent with each task."""
+
+    name: ClassVar[str]
+
+    def __call__(self, batches: Sequence[Batch]) -> dict[str, Any]:
+        """Return JSON-able numbers, found in ``batch.prepared[name]`` by later stages."""
+        ...
+
+
+@runtime_checkable
+class Reduce(Protocol):
+    """Called once with the tables of the whole run."""
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+
+    def __call__(self, tables: Mapping[str, Table]) -> dict[str, Table]:
+        """Return the tables this reduction writes."""
+        ...
+
+
+STAGES: dict[str, str] = {
+    "preprocess.defects": "stempede.preprocess.defects:Defects",
+    "preprocess.background": "stempede.preprocess.background:Background",
+    "preprocess.normalise": "stempede.preprocess.normalise:Normalise",
+    "particles.segment": "stempede.particles.segment:Segment",
+    "particles.split": "stempede.particles.split:Split",
+    "particles.features": "stempede.particles.features:Features",
+    "particles.accept": "stempede.particles.accept:Accept",
+}
+PREPARES: dict[str, str] = {
+    "preprocess.polarity": "stempede.preprocess.polarity:Polarity",
+}
+REDUCES: dict[str, str] = {
+    "particles.ensemble": "stempede.particles.ensemble:Ensemble",
+}
+DOORS: dict[str, str] = {
+    "open_frames": "stempede.io.sources:open_frames",
+    "results": "stempede.io.results:Results",
+    "curate": "stempede.particles.curation:apply_exclusions",
+}
+"""What the gallery needs of the work rooms that is not a stage."""
+
+KINDS = {"stage": STAGES, "prepare": PREPARES, "reduce": REDUCES}
+
+
+def door(name: str) -> Any:
+    """Return a work room's function or class by its registered name."""
+    return _import(DOORS[name])
+
+
+def find(kind: str, use: str, folder: Path | None = None) -> type:
+    """Return the class a recipe names.
+
+    Parameters
+    ----------
+    kind : {"stage", "prepare", "reduce"}
+    use : str
+        A registered name, or ``my_file.py:MyStage`` for a user's own.
+    folder : Path, optional
+        Where a relative ``my_file.py`` is looked for (the recipe's folder).
+
+    Raises
+    ------
+    RecipeError
+        Unknown name, or a file that lacks the class or its attributes.
+    """
+    if ".py:" in use:
+        return _from_file(kind, use, folder or Path.cwd())
+    known = KINDS[kind]
+    if use not in known:
+        raise RecipeError(
+            f"unknown {kind} '{use}'; known are {', '.join(sorted(known))}, "
+            f"or 'my_file.py:MyClass' for your own"
+        )
+    found: type = _import(known[use])
+    return found
+
+
+def _import(target: str) -> Any:
+    module, attribute = target.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _from_file(kind: str, use: str, folder: Path) -> type:
+    file, attribute = use.rsplit(":", 1)
+    path = folder / file
+    if not path.is_file():
+        raise RecipeError(f"{kind} '{use}' names a file that is not there: {path}")
+    spec = importlib.util.spec_from_file_location(f"stempede_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{kind} '{use}': {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, attribute, None)
+    wanted = ("name",) if kind == "prepare" else ("name", "reads", "writes")
+    missing = [a for a in (*wanted, "__call__") if not hasattr(found, a)]
+    if not isinstance(found, type) or missing:
+        raise RecipeError(
+            f"{kind} '{use}' wants a class '{attribute}' with {', '.join(wanted)} and __call__; "
+            f"found {'no such class' if found is None else 'none of ' + ', '.join(missing)}"
+        )
+    return found
