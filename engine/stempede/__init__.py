@@ -21,6 +21,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from stempede.backend import Backend
+    from stempede.io.sources import open_frames
     from stempede.recipe import Recipe
     from stempede.session import Session
     from stempede.tables import Table

@@ -15,7 +15,7 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.errors import InputError, StempedeError
-from stempede.tables import Table
+from stempede.tables import FRAMES, Field, Schema, Table
 
 Box = tuple[int, int, int, int]
 
@@ -69,7 +69,9 @@ class FrameRecord:
     instrument : mapping
         ``instrument kV magnification detector dwell_us acquired_at dose_e_per_A2`` where known.
     exclude : tuple of (y0, x0, y1, x1)
-        Rectangles, ends exclusive, that hold a burned-in scale bar or caption.
+        Rectangles, ends exclusive, that are not to be searched (a known caption band).
+    scale_bar_nm : float or None
+        Length the user gave for a burned-in scale bar, to be measured in the image.
     problem : str
         Why the frame cannot be read; empty where it can.
     """
@@ -83,6 +85,7 @@ class FrameRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     instrument: Mapping[str, Any] = field(default_factory=dict)
     exclude: tuple[Box, ...] = ()
+    scale_bar_nm: float | None = None
     problem: str = ""
 
 
@@ -117,6 +120,7 @@ class Batch:
     maps : mapping of str to (b, y, x) array
         Image-shaped results. ``valid`` is always there: pixels that may hold particles.
     tables : mapping of str to Table
+        ``frames`` is always there, one row per image; stages fill its fields.
     prepared : mapping of str to mapping
         Session-wide numbers by the name of the Prepare that found them.
     problems : tuple of Problem
@@ -150,6 +154,7 @@ class Batch:
         self,
         *,
         images: Any = None,
+        records: tuple[FrameRecord, ...] | None = None,
         maps: Mapping[str, Any] | None = None,
         tables: Mapping[str, Table] | None = None,
         problems: Sequence[Problem] = (),
@@ -158,6 +163,7 @@ class Batch:
         return replace(
             self,
             images=self.images if images is None else images,
+            records=self.records if records is None else records,
             maps={**self.maps, **(maps or {})},
             tables={**self.tables, **(tables or {})},
             problems=self.problems + tuple(problems),
@@ -178,12 +184,15 @@ class Frames:
         What the user named, for messages and provenance.
     notes : tuple of str
         Things worth saying once (``12 RGB images were read as luminance``).
+    label_names : tuple of str
+        Every label that any record of the session carries, the same for each part of it.
     """
 
     records: tuple[FrameRecord, ...]
     reader: Reader
     origin: str = ""
     notes: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -281,5 +290,37 @@ class Frames:
             records=tuple(records),
             backend=backend,
             maps={"valid": backend.upload(valid, "read")},
+            tables={"frames": frames_table(records, self.label_names)},
             problems=tuple(problems),
         )
+
+
+def frames_schema(label_names: Sequence[str] = ()) -> Schema:
+    """Return the ``frames`` schema with a string field for each label of a session."""
+    extra = [Field(name, "string", "", "label given by the user") for name in label_names]
+    return FRAMES.extended(*extra)
+
+
+def frames_table(records: Sequence[FrameRecord], label_names: Sequence[str] = ()) -> Table:
+    """Return one row per record: provenance, calibration, labels and instrument facts."""
+    rows = []
+    for r in records:
+        known = {k: v for k, v in r.instrument.items() if k in FRAMES.names}
+        rows.append(
+            {
+                **known,
+                **r.labels,
+                "frame": r.frame,
+                "source": r.source,
+                "page": r.page,
+                "height_px": r.shape[0],
+                "width_px": r.shape[1],
+                "pixel_size_nm": r.calibration.pixel_size_nm,
+                "pixel_size_y_nm": r.calibration.pixel_size_y_nm,
+                "pixel_size_x_nm": r.calibration.pixel_size_x_nm,
+                "pixel_size_source": r.calibration.source,
+                "pixel_size_rel_u": r.calibration.rel_u,
+                "state": "problem" if r.problem else "measured",
+            }
+        )
+    return Table.from_rows(frames_schema(label_names), rows)

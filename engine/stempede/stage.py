@@ -60,6 +60,7 @@ class Reduce(Protocol):
 
 
 STAGES: dict[str, str] = {
+    "preprocess.annotations": "stempede.preprocess.annotations:Annotations",
     "preprocess.defects": "stempede.preprocess.defects:Defects",
     "preprocess.background": "stempede.preprocess.background:Background",
     "preprocess.normalise": "stempede.preprocess.normalise:Normalise",

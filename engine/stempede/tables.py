@@ -163,14 +163,14 @@ class Table:
         """Stack tables of one schema."""
         first = tables[0]
         if any(t.schema != first.schema for t in tables):
-            raise ResultsError(f"tables of different schemas cannot be stacked ({first.schema.name})")
-        columns = {
-            name: np.concatenate([t[name] for t in tables]) for name in first.schema.names
-        }
+            raise ResultsError(
+                f"tables of different schemas cannot be stacked ({first.schema.name})"
+            )
+        columns = {name: np.concatenate([t[name] for t in tables]) for name in first.schema.names}
         return Table(first.schema, columns)
 
     def to_arrow(self) -> Any:
-        """Return a ``pyarrow.Table``: missing values as null, units and meaning as field metadata."""
+        """Return a ``pyarrow.Table``: missing values as null, units as field metadata."""
         from stempede.arrow import to_arrow
 
         return to_arrow(self)
@@ -239,9 +239,20 @@ FRAMES = Schema(
 )
 
 SIZES = (
-    "filled_area convex_area bbox_area perimeter perimeter_crofton equivalent_diameter "
-    "major_axis minor_axis max_feret min_feret min_rect_length min_rect_width edge_length"
-).split()
+    "filled_area",
+    "convex_area",
+    "bbox_area",
+    "perimeter",
+    "perimeter_crofton",
+    "equivalent_diameter",
+    "major_axis",
+    "minor_axis",
+    "max_feret",
+    "min_feret",
+    "min_rect_length",
+    "min_rect_width",
+    "edge_length",
+)
 
 
 def _size_fields(name: str) -> tuple[Field, Field]:
