@@ -1,0 +1,54 @@
+# Every command is the same on every machine: Python >= 3.11 and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO ?= demo
+export PYTHONPATH :=
+
+.PHONY: demo install test lint types unit accuracy bench gpu-check gpu-wheels compile-check clean
+
+# The user's environment: no torch, no test tools.
+$(VENV)/.base: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --editable . --constraint constraints.txt
+	@touch $@
+
+# The developer's: the same one with torch and the test tools.
+$(VENV)/.dev: $(VENV)/.base
+	@$(PIP) install --editable ".[torch,dev]" --constraint constraints.txt
+	@touch $@
+
+install: $(VENV)/.dev
+
+demo: $(VENV)/.base
+	@$(BIN)/stempede demo $(DEMO)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -m "not gpu"
+
+test: lint types unit
+
+accuracy: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/accuracy -m accuracy --scale 1
+
+bench: $(VENV)/.dev
+	$(BIN)/stempede bench
+
+# Needs no install: on a machine with CUDA libraries of its own, `make gpu-check PYTHON=python3`.
+gpu-check:
+	@PYTHONPATH=engine:kernels:bench $(PYTHON) -m stempede_bench.gpu_check
+
+gpu-wheels:
+	@$(PYTHON) -m stempede_bench.gpu_wheels .wheels
+
+clean:
+	rm -rf $(DEMO) .mypy_cache .ruff_cache .hypothesis dist
