@@ -1,0 +1,1 @@
+"""Measures stempede against named peers, in the same run, behind a check that both agree."""
