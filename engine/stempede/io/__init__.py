@@ -1,0 +1,1 @@
+"""Reading sessions and writing runs: the only room that touches files."""
