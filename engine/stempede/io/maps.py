@@ -118,7 +118,7 @@ def _write_group(folder: Path) -> None:
 def _write_array(path: Path, array: np.ndarray, frame: int, scale: Any) -> None:
     """Write one array beside its place, then rename it into it."""
     import zarr
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import ZstdCodec
 
     temporary = path.with_name(f".{path.name}-{uuid4().hex}")
     try:
@@ -127,7 +127,7 @@ def _write_array(path: Path, array: np.ndarray, frame: int, scale: Any) -> None:
             shape=array.shape,
             chunks=array.shape,
             dtype=array.dtype,
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")],
+            compressors=[ZstdCodec(level=1)],
             dimension_names=("y", "x"),
             attributes=_attributes(frame, scale),
         )
