@@ -95,9 +95,9 @@ class Case(Protocol):
         ...
 
     def agree(self, outputs: Mapping[str, Any]) -> dict[str, float]:
-        """Compare the outputs; raise ``Disagreement`` where they differ too much."""
+        """Compare the outputs; raise ``DisagreementError`` where they differ too much."""
         ...
 
 
-class Disagreement(AssertionError):
+class DisagreementError(AssertionError):
     """Contenders do not compute the same thing: no speed is given."""

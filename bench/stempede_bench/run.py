@@ -17,7 +17,7 @@ from pathlib import Path
 for _variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from stempede_bench.contract import Disagreement, Result  # noqa: E402
+from stempede_bench.contract import DisagreementError, Result  # noqa: E402
 from stempede_bench.measure import machine, run_case  # noqa: E402
 from stempede_bench.registry import CASES, load  # noqa: E402
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.cases or list(CASES):
         try:
             result = run_case(load(name), options.repeats)
-        except Disagreement as error:
+        except DisagreementError as error:
             print(f"{name}: no speed given, the contenders disagree: {error}")
             failed = True
             continue

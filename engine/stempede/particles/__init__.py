@@ -1,0 +1,1 @@
+"""Particles: segment, split, measure, accept and summarise."""

@@ -1,0 +1,1 @@
+"""Preprocess: from counts to a flat signal in units of noise, particles bright."""
