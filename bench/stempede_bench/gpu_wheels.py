@@ -17,7 +17,7 @@ WANTED = (
     "dask distributed toolz cloudpickle locket partd tblib zict sortedcontainers tornado "
     "rosettasciio pint flexcache flexparser python-box python-dateutil xyzservices "
     "importlib-metadata cucim-cu13 lazy-loader click narwhals"
-).split()  # noqa: SIM905
+).split()
 PLATFORMS = ("2_28", "2_27", "2_24", "2_17", "2_12", "2_5")
 LIMIT_MIB = 50
 
