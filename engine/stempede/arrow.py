@@ -67,6 +67,8 @@ def from_arrow(schema: Schema, table: Any) -> Table:
             columns[f.name] = [v or "" for v in column.to_pylist()]
         elif f.dtype.startswith("float"):
             columns[f.name] = column.to_numpy()
+        elif f.nullable:
+            columns[f.name] = column.fill_null(MISSING).to_numpy()
         else:
-            columns[f.name] = column.fill_null(MISSING if f.nullable else 0).to_numpy()
+            columns[f.name] = column.to_numpy()
     return Table(schema, columns if columns else {f.name: f.empty(0) for f in schema.fields})

@@ -1,0 +1,31 @@
+"""The command line: ``stempede COMMAND``.
+
+Exit status 0: done. 1: done, with problem rows above the allowed fraction or with no frame that
+could be read. 2: nothing was started, and no output folder is left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from stempede.cli.app import app
+from stempede.errors import StempedeError
+
+# importing a module registers its commands
+from stempede.cli import inspect, measure, sessions  # noqa: F401  # isort: skip
+
+__all__ = ["app", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave the process with its exit status."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("stempede").setLevel(logging.INFO)
+    try:
+        status = app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+    except StempedeError as error:
+        print(f"stempede: {error}", file=sys.stderr)  # noqa: T201
+        status = 2
+    sys.exit(status or 0)
