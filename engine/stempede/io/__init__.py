@@ -1,1 +1,4 @@
-"""Reading sessions and writing runs: the only room that touches files."""
+"""Reading and writing: microscope files and sessions in, tables and maps out.
+
+zarr and RosettaSciIO are imported in this room alone; lazy arrays of readers stay inside it.
+"""
