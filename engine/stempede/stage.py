@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from stempede.errors import RecipeError
@@ -128,11 +131,7 @@ def _from_file(kind: str, use: str, folder: Path) -> type:
     path = folder / file
     if not path.is_file():
         raise RecipeError(f"{kind} '{use}' names a file that is not there: {path}")
-    spec = importlib.util.spec_from_file_location(f"stempede_user_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise RecipeError(f"{kind} '{use}': {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _load_file(kind, use, path)
     found = getattr(module, attribute, None)
     wanted = ("name",) if kind == "prepare" else ("name", "reads", "writes")
     missing = [a for a in (*wanted, "__call__") if not hasattr(found, a)]
@@ -142,3 +141,22 @@ def _from_file(kind: str, use: str, folder: Path) -> type:
             f"found {'no such class' if found is None else 'none of ' + ', '.join(missing)}"
         )
     return found
+
+
+def _load_file(kind: str, use: str, path: Path) -> ModuleType:
+    """Import a user's file under a name of its own."""
+    name = f"stempede_user_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{kind} '{use}': {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up by name while it is still being run
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise RecipeError(
+            f"{kind} '{use}': {path} cannot be run ({type(error).__name__}: {error}); correct it"
+        ) from error
+    return module

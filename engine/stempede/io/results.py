@@ -1,0 +1,257 @@
+"""Results: a run folder of Parquet parts, maps and ``run.json``.
+
+``RUN/<table>/part-<chunk>.parquet`` holds the rows of one chunk of frames. The part of the
+``frames`` table is written last and marks its chunk done, so that what a killed run left
+behind is a set of whole chunks. Temporary names begin with a dot; readers of Parquet
+folders skip them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stempede.arrow import from_arrow, to_arrow
+from stempede.errors import ResultsError
+from stempede.io.atomic import LOCK, Lock, write_bytes, write_error, write_json
+from stempede.io.maps import MapStore
+from stempede.tables import SCHEMAS, Field, Schema, Table
+
+RUN = "run.json"
+PREPARED = "prepared"
+LAST = "frames"
+
+
+class Results:
+    """A run folder that is there.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; ``Results.create`` makes one.
+
+    Raises
+    ------
+    ResultsError
+        The folder holds no run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.lock = Lock(self.path)
+        self._made: Path | None = None
+        if not (self.path / RUN).is_file():
+            raise ResultsError(
+                f"wanted the folder of a run, found no {RUN} in {self.path}; check the path"
+            )
+
+    @classmethod
+    def create(cls, path: Path | str, run: Mapping[str, Any]) -> Results:
+        """Make a run folder, lock it and write ``run.json``; on failure nothing is left behind.
+
+        Raises
+        ------
+        ResultsError
+            The folder is not empty, not writable, or another run is being written into it.
+        """
+        path = Path(path).absolute()
+        _refuse_occupied(path)
+        made = _make_folder(path)
+        lock = Lock(path)
+        try:
+            lock.acquire()
+            _refuse_occupied(path)
+            write_json(path / RUN, dict(run))
+        except BaseException:
+            lock.release()
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
+            raise
+        results = cls(path)
+        results.lock, results._made = lock, made
+        return results
+
+    def discard(self) -> None:
+        """Remove a run that never started; a folder that was there before stays, empty."""
+        self.lock.release()
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+            return
+        for entry in self.path.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """Content of ``run.json``, read each time.
+
+        Raises
+        ------
+        ResultsError
+            The file is damaged.
+        """
+        try:
+            found = json.loads((self.path / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ResultsError(
+                f"cannot read {self.path / RUN}: {error}; start a new run"
+            ) from error
+        if not isinstance(found, dict):
+            raise ResultsError(f"{self.path / RUN} wants an object; found {type(found).__name__}")
+        return found
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of ``run.json``, atomically."""
+        write_json(self.path / RUN, {**self.run, **changes})
+
+    @property
+    def maps(self) -> MapStore:
+        """The maps that were kept."""
+        return MapStore(self.path)
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables that have parts."""
+        return sorted({p.parent.name for p in self.path.glob("*/part-*.parquet")})
+
+    def done_chunks(self) -> set[int]:
+        """Return the chunks whose parts are all there."""
+        return set(self._parts(LAST))
+
+    def _parts(self, table: str) -> dict[int, Path]:
+        found = (self.path / table).glob("part-*.parquet")
+        return dict(sorted((int(p.stem.removeprefix("part-")), p) for p in found))
+
+    def write_chunk(self, chunk: int, tables: Mapping[str, Table]) -> None:
+        """Write the parts of one chunk, the one that marks it done last.
+
+        Raises
+        ------
+        ResultsError
+            The disk is full or refuses; the chunk then counts as not done.
+        """
+        for name in sorted(tables, key=lambda name: name == LAST):
+            self._write_part(name, chunk, tables[name])
+
+    def _write_part(self, name: str, chunk: int, table: Table) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder = self.path / name
+        sink = pa.BufferOutputStream()
+        pq.write_table(to_arrow(table), sink, compression="zstd")
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        write_bytes(folder / f"part-{chunk:05d}.parquet", sink.getvalue().to_pybytes())
+
+    def read(self, table: str) -> Table:
+        """Return a table of the run, in frame order.
+
+        Raises
+        ------
+        ResultsError
+            The run has no such table, or a part is damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        parts = self._parts(table)
+        if not parts:
+            known = ", ".join(self.tables()) or "none yet"
+            raise ResultsError(f"{self.path} has no table '{table}'; it has {known}")
+        try:
+            arrow = pa.concat_tables([pq.read_table(p) for p in parts.values()])
+        except (pa.ArrowException, OSError) as error:
+            raise ResultsError(f"a part of table '{table}' is damaged: {error}") from error
+        found = from_arrow(_schema(table, arrow), arrow)
+        if len(parts) > 1 and "frame" in found.schema.names:
+            return found.take(np.argsort(found["frame"], kind="stable"))
+        return found
+
+    def write_table(self, name: str, table: Table, chunks: Sequence[Sequence[int]] = ()) -> None:
+        """Write a table of the whole run, replacing what was there part by part.
+
+        Parameters
+        ----------
+        name : str
+        table : Table
+        chunks : sequence of sequence of int, optional
+            Frame numbers per part, for a table that is written chunk by chunk; without it
+            the table is one part.
+        """
+        if not chunks:
+            self._write_part(name, 0, table)
+            return
+        for chunk, frames in enumerate(chunks):
+            self._write_part(name, chunk, table.take(np.isin(table["frame"], frames)))
+
+    def write_prepared(self, name: str, numbers: Mapping[str, Any]) -> None:
+        """Keep the numbers of a Prepare as ``prepared/<name>.json``."""
+        (self.path / PREPARED).mkdir(exist_ok=True)
+        write_json(self.path / PREPARED / f"{name}.json", dict(numbers))
+
+    def read_prepared(self, name: str) -> dict[str, Any] | None:
+        """Return the numbers of a Prepare, None where it has not been called."""
+        path = self.path / PREPARED / f"{name}.json"
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def sweep(self) -> None:
+        """Remove what a killed run left half-written."""
+        for entry in [*self.path.glob(".*"), *self.path.glob("*/.*"), *self.path.glob("*/*/.*")]:
+            if entry.name == LOCK:
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> Path | None:
+    """Make a folder; return the topmost one that was not there before."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if missing:
+            shutil.rmtree(missing[-1], ignore_errors=True)
+        raise write_error(path, error) from error
+    return missing[-1] if missing else None
+
+
+def _refuse_occupied(path: Path) -> None:
+    """Raise unless the folder is absent or empty."""
+    if path.exists() and not path.is_dir():
+        raise ResultsError(f"wanted a folder for the run, found a file: {path}; choose another")
+    entries = [p.name for p in path.iterdir() if p.name != LOCK] if path.is_dir() else []
+    if RUN in entries:
+        with Lock(path):
+            state = Results(path).run.get("state", "unknown")
+        raise ResultsError(
+            f"wanted an empty folder, found a run (state: {state}) in {path}; "
+            f"continue it with 'stempede resume {path}' or choose another"
+        )
+    if entries:
+        raise ResultsError(
+            f"wanted an empty folder, found {len(entries)} entries in {path} "
+            f"({', '.join(sorted(entries)[:3])}, ...); choose another"
+        )
+
+
+def _schema(name: str, arrow: Any) -> Schema:
+    """Return the schema of a table on disk: declared fields as declared, others as found."""
+    declared = {f.name: f for f in SCHEMAS[name].fields} if name in SCHEMAS else {}
+    fields = []
+    for f in arrow.schema:
+        if f.name in declared:
+            fields.append(declared[f.name])
+            continue
+        dtype = {"double": "float64", "float": "float32"}.get(str(f.type), str(f.type))
+        notes = {k.decode(): v.decode() for k, v in (f.metadata or {}).items()}
+        nullable = dtype.startswith("int") and arrow.column(f.name).null_count > 0
+        fields.append(Field(f.name, dtype, notes.get("unit", ""), notes.get("doc", ""), nullable))
+    return Schema(name, tuple(fields))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from stempede.errors import RecipeError
+from stempede.recipe import Recipe
+
+STAGE = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Bright:
+    above: float = {above}
+    name: ClassVar[str] = "bright"
+    reads: ClassVar[tuple[str, ...]] = ("images",)
+    writes: ClassVar[tuple[str, ...]] = ("mask",)
+
+    def __call__(self, batch):
+        return batch.with_(maps={{"mask": batch.images > self.above}})
+"""
+
+RECIPE = 'name = "mine"\n[[stage]]\nuse = "my_file.py:Bright"\n'
+
+
+def written(folder, text: str) -> Recipe:
+    (folder / "my_file.py").write_text(text)
+    (folder / "mine.toml").write_text(RECIPE)
+    return Recipe.load(folder / "mine.toml")
+
+
+def test_a_class_beside_the_recipe(tmp_path) -> None:
+    recipe = written(tmp_path, STAGE.format(above=3))
+    assert recipe.of_kind("stage")[0].above == 3
+    assert recipe.set("bright.above=5").of_kind("stage")[0].above == 5.0
+
+
+def test_the_text_of_the_file_is_part_of_the_hash(tmp_path) -> None:
+    before = written(tmp_path, STAGE.format(above=3)).hash
+    assert written(tmp_path, STAGE.format(above=3) + "# a word\n").hash != before
+    assert written(tmp_path, STAGE.format(above=3)).hash == before
+
+
+def test_the_place_of_the_file_is_not(tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, other = (written(tmp_path / n, STAGE.format(above=3)) for n in ("a", "b"))
+    assert one.hash == other.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1", "no such class"),
+        ("class Bright:\n    name = 'b'", "none of reads, writes"),
+        ("import nothing_like_it", "ModuleNotFoundError"),
+        ("class Bright(:", "SyntaxError"),
+    ],
+)
+def test_a_file_that_does_not_fit(tmp_path, text: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        written(tmp_path, text)
+
+
+def test_a_file_that_is_not_there(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="names a file that is not there"):
+        Recipe.loads(RECIPE, folder=tmp_path)
