@@ -235,6 +235,7 @@ FRAMES = Schema(
         _f("noise", "counts", "standard deviation of the support's noise"),
         _f("valid_fraction", "", "share of the frame that was searched"),
         _f("scale_px", "px", "typical particle diameter the segmentation worked with"),
+        _f("smallest_px", "px", "least equivalent diameter that is accepted"),
     ),
 )
 
