@@ -203,7 +203,9 @@ def degrees_of_freedom(sample: Sample) -> float:
     particles it is less, in the manner of Satterthwaite.
     """
     counts = sample.counts.astype(np.float64)
-    variance = counts * (1.0 + np.maximum(counts - 1.0, 0.0) * max(icc(sample), 0.0))
+    # where it cannot be told it does no harm: one particle per unit
+    correlation = max(np.nan_to_num(icc(sample)), 0.0)
+    variance = counts * (1.0 + np.maximum(counts - 1.0, 0.0) * correlation)
     total = float(variance.sum())
     return max(total**2 / float((variance**2).sum()) - 1.0, 1.0) if total else 1.0
 
