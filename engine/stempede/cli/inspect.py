@@ -1,0 +1,135 @@
+"""Commands that look at things: stages, doctor, bench, report, compare, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stempede.cli.app import AsJson, Run, app
+from stempede.errors import InputError
+
+LIBRARIES = {
+    "base": ("numpy", "scipy", "scikit-image", "scikit-learn", "numba", "zarr", "dask"),
+    "files": ("rosettasciio", "tifffile", "pyarrow", "h5py"),
+    "torch": ("torch",),
+    "gpu": ("triton", "cupy-cuda13x", "cucim-cu13", "kvikio-cu13"),
+    "rapids": ("cuml-cu13", "dask-cuda"),
+}
+
+
+@app.command()
+def stages(as_json: AsJson = False) -> None:
+    """List the stages a recipe may name, with every parameter and its default."""
+    from stempede.stage import KINDS, find
+
+    listing = {
+        kind: {name: _parameters(find(kind, name)) for name in names}
+        for kind, names in KINDS.items()
+    }
+    if as_json:
+        typer.echo(json.dumps(listing, indent=1, default=str))
+        return
+    for kind, entries in listing.items():
+        for name, parameters in entries.items():
+            typer.echo(f"[[{kind}]] {name}")
+            for parameter, default in parameters.items():
+                typer.echo(f"    {parameter} = {default!r}")
+
+
+def _parameters(cls: type) -> dict[str, Any]:
+    made = cls()
+    if not dataclasses.is_dataclass(made):
+        return {}
+    return {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine offers, which backend `auto` takes, and why."""
+    from stempede import __version__
+    from stempede.backend import Backend, gpu_problem, host_free_bytes
+
+    backend = Backend.choose("cpu" if gpu_problem() else "gpu")
+    facts: dict[str, Any] = {
+        "stempede": __version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "free memory": f"{host_free_bytes() / 2**30:.1f} GiB",
+        "device auto": f"{backend.name} ({backend.device})",
+        "why": gpu_problem() or "a CUDA device is there",
+    }
+    versions = {group: {n: _version(n) for n in names} for group, names in LIBRARIES.items()}
+    if as_json:
+        typer.echo(json.dumps({**facts, "libraries": versions}, indent=1))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:<14}{value}")
+    for group, found in versions.items():
+        listed = ", ".join(f"{n} {v or '-'}" for n, v in found.items())
+        typer.echo(f"{group:<14}{listed}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure speed against named peers; see `stempede bench --help-cases`."""
+    runner = importlib.import_module("stempede_bench.run")
+    arguments = ["--help" if a == "--help-cases" else a for a in context.args]
+    raise typer.Exit(runner.main(arguments))
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Make report.html and the figures of a run anew; prints the path of the page."""
+    from stempede.report.page import write_report
+
+    typer.echo(write_report(run))
+
+
+@app.command()
+def compare(runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")]) -> None:
+    """Set the sizes of several runs side by side, with their intervals."""
+    from stempede.report.compare import compare_runs
+
+    if len(runs) < 2:
+        raise InputError("compare wants two runs or more; found one; name another run folder")
+    typer.echo(compare_runs(runs))
+
+
+@app.command()
+def export(
+    run: Run,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="One label TIFF per source image into here.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="One CSV per table into here.")] = None,
+    all_regions: Annotated[
+        bool, typer.Option("--all", help="Labels of regions that were set aside, too.")
+    ] = False,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Keep the folders of the sources below --labels.")
+    ] = False,
+) -> None:
+    """Write label maps as TIFF and tables as CSV, for other programs."""
+    from stempede.io.export import export_labels, export_tables
+
+    if labels is None and csv is None:
+        raise InputError("export wants --labels DIR or --csv DIR; found neither; name one")
+    if labels is not None:
+        typer.echo(export_labels(run, labels, all_regions=all_regions, tree=tree))
+    if csv is not None:
+        typer.echo(export_tables(run, csv))

@@ -1,0 +1,166 @@
+"""Commands that make and calibrate sessions: ingest, simulate, calibrate."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stempede.cli.app import (
+    AsJson,
+    CalibrationFile,
+    FrameRange,
+    MetadataFile,
+    PixelSize,
+    Quiet,
+    Sample,
+    ScaleBar,
+    Signal,
+    app,
+    parse_slice,
+)
+from stempede.cli.progress import Progress
+from stempede.errors import InputError
+
+Codec = Annotated[
+    str, typer.Option(help="zstd (small), blosc-lz4 (fast to read) or none (fastest, large).")
+]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="SOURCE... SESSION.zarr")],
+    pixel_size_nm: PixelSize = None,
+    scale_bar_nm: ScaleBar = None,
+    metadata: MetadataFile = None,
+    signal: Signal = None,
+    sample: Sample = None,
+    calibration: CalibrationFile = None,
+    frames: FrameRange = None,
+    codec: Codec = "blosc-lz4",
+    quiet: Quiet = False,
+) -> None:
+    """Put microscope files into a calibrated, chunked session that any zarr reader opens."""
+    from stempede.io.ingest import ingest as write
+    from stempede.io.sources import open_frames
+
+    if len(paths) < 2:
+        raise InputError("ingest wants SOURCE... SESSION.zarr; found one path; name both")
+    *sources, destination = paths
+    opened = open_frames(
+        sources if len(sources) > 1 else sources[0],
+        pixel_size_nm=pixel_size_nm,
+        scale_bar_nm=scale_bar_nm,
+        metadata=metadata,
+        signal=signal,
+        sample=sample,
+        calibration=calibration,
+        frames=parse_slice(frames),
+    )
+    for note in opened.notes:
+        typer.echo(note, err=True)
+    with Progress(quiet=quiet, unit="problems") as progress:
+        report = write(opened, Path(destination), codec=codec, progress=progress)
+    if not quiet:
+        typer.echo(report)
+
+
+@app.command()
+def simulate(
+    route: Annotated[str, typer.Argument(help="What to simulate: particles.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for session.zarr and truth/.")],
+    frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 20,
+    size: Annotated[int, typer.Option(min=64, help="Height and width, px.")] = 1024,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", help="Of the population: mean_size_nm=20")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a session of micrographs whose every particle is known."""
+    from stempede.io.ingest import write_session
+
+    if route != "particles":
+        raise InputError(f"simulate knows 'particles'; found '{route}'; correct it")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"an empty folder was wanted, but {out} holds files; choose another --out")
+    population = _population(parameters or [], size)
+    truth: list[Any] = []
+    with Progress(quiet=quiet) as progress:
+        rendered = _rendered(population, frames, seed, truth, progress)
+        write_session(out / "session.zarr", rendered)
+    _write_truth(out, truth)
+    if not quiet:
+        typer.echo(out / "session.zarr")
+
+
+def _population(parameters: list[str], size: int) -> Any:
+    from stempede.simulate.micrograph import Population
+
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(Population)}
+    values: dict[str, Any] = {"height_px": size, "width_px": size}
+    # the default density of particles, whatever the size of the frame
+    values["count"] = Population.count * size**2 / (Population.height_px * Population.width_px)
+    for assignment in parameters:
+        name, equals, text = assignment.partition("=")
+        if name not in kinds or not equals:
+            raise InputError(
+                f"--set wants one of {', '.join(kinds)} as name=value; found '{assignment}'"
+            )
+        try:
+            values[name] = kinds[name](text)
+        except ValueError as error:
+            raise InputError(f"{name} is a {kinds[name].__name__}; found '{text}'") from error
+    return Population(**values)
+
+
+def _rendered(population: Any, n: int, seed: int, truth: list[Any], progress: Progress) -> Any:
+    """Yield (image, record) for the writer and collect the truth on the way."""
+    from stempede.frames import Calibration, FrameRecord
+    from stempede.simulate.micrograph import frames
+
+    size_nm = population.pixel_size_nm
+    calibration = Calibration(size_nm, size_nm, "file", 0.0)
+    start, n_particles = time.perf_counter(), 0
+    for k, (image, _, table) in enumerate(frames(population, n, seed)):
+        truth.append(table)
+        n_particles += len(table)
+        progress(k + 1, n, n_particles, time.perf_counter() - start)
+        source = f"simulated/{seed}/{k:06d}"
+        yield image, FrameRecord(k, source, 0, image.shape, str(image.dtype), calibration)
+
+
+def _write_truth(out: Path, tables: list[Any]) -> None:
+    import pyarrow.parquet as pq
+
+    from stempede.tables import Table
+
+    folder = out / "truth"
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(Table.concat(tables).to_arrow(), folder / "particles.parquet")
+
+
+@app.command()
+def calibrate(
+    reference: Annotated[str, typer.Argument(help="Image of a lattice, or with a scale bar.")],
+    lattice_nm: Annotated[
+        float | None, typer.Option("--lattice-nm", help="Known spacing of the lattice.")
+    ] = None,
+    scale_bar_nm: ScaleBar = None,
+    signal: Signal = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="JSON for `--calibration` of ingest and run.")
+    ] = Path("calibration.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure the pixel size on a reference and write it for other images to use."""
+    from stempede.io.calibrate import calibrate as measure
+
+    typer.echo(
+        measure(
+            reference, out, lattice_nm=lattice_nm, scale_bar_nm=scale_bar_nm, signal=signal
+        ).describe(as_json=as_json)
+    )
