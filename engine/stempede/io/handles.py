@@ -27,12 +27,15 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def opened(kind: str, path: str, opener: Callable[[str], Any]) -> Iterator[Any]:
+def opened(
+    kind: str, path: str, opener: Callable[[str], Any], *, witness: str | None = None
+) -> Iterator[Any]:
     """Lend the open file of a path, opening it if need be; least recently used ones are closed.
 
-    A file that was rewritten since is opened anew.
+    A file that was rewritten since is opened anew; ``witness`` is the file that tells, the
+    path itself by default.
     """
-    key = (os.getpid(), kind, path, _stamp(path))
+    key = (os.getpid(), kind, path, _stamp(witness or path))
     while True:
         entry = _entry(key)
         with entry.lock:

@@ -48,7 +48,7 @@ def lookup(tree: Any, path: str) -> Any:
 
 
 def instrument_facts(metadata: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of ``instrument kV magnification detector dwell_us acquired_at dose``."""
+    """Return the fields of the ``frames`` table that the metadata knows, and only those."""
     facts: dict[str, Any] = {}
     for name, places in _PLACES.items():
         for path, convert in places:

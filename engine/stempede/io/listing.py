@@ -130,6 +130,13 @@ def is_zarr_folder(path: Path) -> bool:
     return path.suffix.lower() == ".zarr" or any((path / m).is_file() for m in _ZARR_MARKS)
 
 
+def is_zarr(source: str) -> bool:
+    """Whether a record's source is a zarr store, local or by URL."""
+    if is_url(source):
+        return source.rstrip("/").lower().endswith(".zarr")
+    return is_zarr_folder(Path(source))
+
+
 def _walk(root: Path, known: frozenset[str], notes: list[str]) -> list[Place]:
     """Return images below a folder; symlinked folders are followed once."""
     found: list[Place] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from stempede.frames import Box, Calibration, FrameRecord, Frames
 from stempede.io.formats import FORMATS, format_of
 from stempede.io.image import Image, Opened
 from stempede.io.instrument import plain
-from stempede.io.listing import Place, Source, expand, is_url
+from stempede.io.listing import Place, Source, expand, is_url, is_zarr
 from stempede.io.metadata import (
     apply_pattern,
     apply_rows,
@@ -24,7 +24,9 @@ from stempede.io.metadata import (
     read_metadata,
 )
 from stempede.io.remote import local_path
+from stempede.io.sessions import frame_facts, is_session, load_frame, read_records
 from stempede.io.vendor import drop_emi_twins
+from stempede.io.zarr import describe_zarr, load_zarr, zarr_facts
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,12 @@ class SourceReader:
     ----------
     signal : str, optional
         Which signal of multi-signal files is read; the first image signal by default.
+    sessions : tuple of str
+        Sessions (``session.zarr``) that hold frames ingested from their sources.
     """
 
     signal: str | None = None
+    sessions: tuple[str, ...] = ()
 
     def __call__(self, record: FrameRecord) -> np.ndarray:
         """Return the (y, x) pixels of a frame in their native dtype.
@@ -47,14 +52,28 @@ class SourceReader:
         InputError
             The file is broken, gone, or does not fit in memory.
         """
+        for session in self.sessions:
+            found = load_frame(session, record)
+            if found is not None:
+                return found
+        if is_zarr(record.source):
+            return load_zarr(record.source, record.page, self.signal)
         path = local_path(record.source)
         return format_of(path).load(path, record.page, self.signal)
 
     def facts(self, record: FrameRecord) -> dict[str, Any]:
         """Return the metadata of the file a frame came from, as JSON can hold it."""
-        path = local_path(record.source)
-        found: dict[str, Any] = plain(format_of(path).facts(path, self.signal))
-        return found
+        for session in self.sessions:
+            kept = frame_facts(session, record)
+            if kept is not None:
+                return kept
+        if is_zarr(record.source):
+            found = zarr_facts(record.source, self.signal)
+        else:
+            path = local_path(record.source)
+            found = format_of(path).facts(path, self.signal)
+        result: dict[str, Any] = plain(found)
+        return result
 
 
 def open_frames(
@@ -108,9 +127,8 @@ def open_frames(
     """
     notes: list[str] = []
     places = _places(source, notes)
-    said: Counter[str] = Counter()
-    records, relatives = _records(places, signal, said)
-    notes += [_counted(sentence, n) for sentence, n in said.items()]
+    found = _records(places, signal, notes)
+    records, relatives = found.records, found.relatives
     records = _calibrated(records, pixel_size_nm, scale_bar_nm, calibration)
     if sample:
         records = [replace(r, labels={**r.labels, "sample": sample}) for r in records]
@@ -120,8 +138,9 @@ def open_frames(
         records = apply_rows(records, relatives, read_metadata(metadata), notes)
     if exclude:
         records = [replace(r, exclude=r.exclude + _boxes(exclude, r.shape)) for r in records]
-    names = tuple(dict.fromkeys(name for r in records for name in r.labels))
-    opened = Frames(tuple(records), SourceReader(signal), _origin(source), tuple(notes), names)
+    names = dict.fromkeys([*found.label_names, *(name for r in records for name in r.labels)])
+    reader = SourceReader(signal, tuple(found.sessions))
+    opened = Frames(tuple(records), reader, _origin(source), tuple(notes), tuple(names))
     return opened if frames is None else _kept(opened, frames)
 
 
@@ -136,27 +155,57 @@ def _places(source: Source, notes: list[str]) -> list[Place]:
     return [p for p in places if p.path in wanted]
 
 
-def _records(
-    places: Sequence[Place], signal: str | None, said: Counter[str]
-) -> tuple[list[FrameRecord], list[str]]:
-    """Return one record per image, and each one's path below the source."""
-    records: list[FrameRecord] = []
-    relatives: list[str] = []
+@dataclass
+class _Found:
+    """Records of all places in order, with each one's path below the source."""
+
+    records: list[FrameRecord] = field(default_factory=list)
+    relatives: list[str] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
+    label_names: list[str] = field(default_factory=list)
+
+    def add(self, record: FrameRecord, relative: str) -> None:
+        """Append a record."""
+        self.records.append(record)
+        self.relatives.append(relative)
+
+
+def _records(places: Sequence[Place], signal: str | None, notes: list[str]) -> _Found:
+    """Return one record per image; what several files say alike is said once."""
+    found = _Found()
+    said: Counter[str] = Counter()
     for place in places:
+        if place.is_zarr and is_session(place.path):
+            _add_session(found, place, notes, alone=len(places) == 1)
+            continue
         try:
-            found = _describe(place, signal)
+            opened = _describe(place, signal)
         except StempedeError as error:
-            found = Opened((Image((0, 0), "", problem=str(error)),))
-        said.update(found.notes)
-        for page, image in enumerate(found.images):
-            records.append(_record(len(records), place, page, image))
-            relatives.append(place.relative)
-    return records, relatives
+            opened = Opened((Image((0, 0), "", problem=str(error)),))
+        said.update(opened.notes)
+        for page, image in enumerate(opened.images):
+            found.add(_record(len(found.records), place, page, image), place.relative)
+    notes += [f"{text} ({n} file{'s' if n > 1 else ''})" for text, n in said.items()]
+    return found
+
+
+def _add_session(found: _Found, place: Place, notes: list[str], *, alone: bool) -> None:
+    """Take the records of a session; alone, they keep their frame numbers."""
+    records, attributes = read_records(place.path)
+    found.sessions.append(place.path)
+    found.label_names += attributes.get("label_names", [])
+    notes += attributes.get("notes", [])
+    for record in records:
+        frame = record.frame if alone else len(found.records)
+        name = PurePosixPath(record.source).name
+        found.add(replace(record, frame=frame), name)
 
 
 def _describe(place: Place, signal: str | None) -> Opened:
     """Return a file's images; whatever a reader raises becomes one sentence."""
     try:
+        if place.is_zarr:
+            return describe_zarr(place.path, signal)
         path = local_path(place.path)
         return format_of(path).describe(path, signal)
     except StempedeError:
@@ -185,10 +234,6 @@ def _record(frame: int, place: Place, page: int, image: Image) -> FrameRecord:
         exclude=image.exclude,
         problem=image.problem,
     )
-
-
-def _counted(sentence: str, n: int) -> str:
-    return f"{sentence} ({n} file{'s' if n > 1 else ''})"
 
 
 def _calibrated(
