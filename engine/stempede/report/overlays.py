@@ -1,0 +1,213 @@
+"""Overlays: frames that show the best, the median and the worst, with what was found drawn on.
+
+Outlines come from the label maps where the run kept them, else from the ellipses of the
+particles table. Accepted particles have solid outlines, those set aside dotted ones in
+another colour.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stempede.report import style
+
+MAX_SIDE_PX = 1100
+_MAX_BYTES = 3_600_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A frame to show: why, and its score."""
+
+    frame: int
+    rank: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Ellipses of the particles of one frame, all (n,) arrays in px and degrees."""
+
+    y_px: np.ndarray
+    x_px: np.ndarray
+    major_px: np.ndarray
+    minor_px: np.ndarray
+    orientation_deg: np.ndarray
+    accepted: np.ndarray
+
+
+def frame_scores(
+    frames: np.ndarray,
+    frame: np.ndarray,
+    inner: np.ndarray,
+    accepted: np.ndarray,
+    contrast: np.ndarray,
+) -> np.ndarray:
+    """Return how well particles stand out in each frame.
+
+    The score is the share of regions accepted among those clear of the border, times their
+    median contrast in units of the background noise; 0 for frames without any.
+
+    Parameters
+    ----------
+    frames : (m,) int64 array
+        Frames to score, ascending.
+    frame, inner, accepted, contrast : (n,) arrays
+        Particles: frame number, does not touch the border, accepted, contrast.
+
+    Returns
+    -------
+    (m,) float64 array
+    """
+    scores = np.zeros(len(frames))
+    order = np.argsort(frame, kind="stable")
+    starts = np.searchsorted(frame[order], frames, side="left")
+    stops = np.searchsorted(frame[order], frames, side="right")
+    for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        rows = order[start:stop]
+        taken = rows[accepted[rows]]
+        if not len(taken):
+            continue
+        n_inner = int(np.count_nonzero(inner[rows] | accepted[rows]))
+        share = len(taken) / n_inner
+        strength = np.abs(contrast[taken])
+        known = np.isfinite(strength)
+        scores[k] = share * (np.median(strength[known]) if known.any() else 1.0)
+    return scores
+
+
+def choose(frames: np.ndarray, scores: np.ndarray) -> list[Choice]:
+    """Return the best, the median and the worst frame, two of each from 12 frames on."""
+    order = np.argsort(-scores, kind="stable")
+    n = len(order)
+    each = 2 if n >= 12 else 1
+    if n <= 3:
+        names = {1: ["only"], 2: ["best", "worst"], 3: ["best", "median", "worst"]}.get(n, [])
+        places = list(range(n))
+    else:
+        middle = (n - each) // 2
+        places = [*range(each), *range(middle, middle + each), *range(n - each, n)]
+        names = ["best"] * each + ["median"] * each + ["worst"] * each
+    return [
+        Choice(int(frames[order[p]]), name, float(scores[order[p]]))
+        for p, name in zip(places, names, strict=True)
+    ]
+
+
+def fit(image: np.ndarray, max_side_px: int = MAX_SIDE_PX) -> tuple[np.ndarray, float]:
+    """Return a (y, x) image small enough for a page, by area means, and its scale."""
+    from PIL import Image
+
+    height, width = image.shape
+    scale = min(1.0, max_side_px / height, max_side_px / width)
+    pixels = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+    if scale == 1.0:
+        return pixels, scale
+    h, w = (max(1, round(side * scale)) for side in image.shape)
+    picture = Image.fromarray(pixels).resize((w, h), Image.Resampling.BOX)
+    return np.asarray(picture), scale
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Stretch a (y, x) image between its 0.3 and 99.7 % quantiles to uint8."""
+    finite = image[np.isfinite(image)]
+    if not len(finite):
+        return np.zeros(image.shape, np.uint8)
+    low, high = np.quantile(finite[:: max(1, len(finite) // 200_000)], (0.003, 0.997))
+    scaled = (np.nan_to_num(image, nan=low) - low) / max(high - low, 1e-12)
+    stretched: np.ndarray = (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    return stretched
+
+
+def draw_labels(image: np.ndarray, labels: np.ndarray, accepted: np.ndarray) -> np.ndarray:
+    """Draw the outlines of a label map.
+
+    Parameters
+    ----------
+    image : (h, w) array
+        Counts.
+    labels : (h, w) integer array
+        0 is background.
+    accepted : (n,) integer array
+        Labels that were accepted.
+
+    Returns
+    -------
+    (y, x, 3) uint8 array
+        At most ``MAX_SIDE_PX`` on a side.
+    """
+    small, _ = fit(image)
+    # the nearest pixel of the full map stands for each pixel of the small one
+    (h, w), (full_h, full_w) = small.shape, labels.shape
+    rows = ((np.arange(h) + 0.5) * full_h / h).astype(int)
+    columns = ((np.arange(w) + 0.5) * full_w / w).astype(int)
+    near = labels[rows[:, None], columns]
+    rim = np.zeros(near.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(near, axis=axis) != 0
+        rim |= np.pad(differs, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
+        rim |= np.pad(differs, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
+    rim &= near > 0
+    good = np.isin(near, accepted)
+    # two pixels wide, to be seen at half size
+    rim |= _shifted(rim) & (near > 0)
+    y, x = np.indices(near.shape, sparse=True)
+    dots = (y + x) // 3 % 2 == 0
+    rgb = np.repeat(grey(small)[..., None], 3, axis=2)
+    rgb[rim & good] = _rgb(style.SKY)
+    rgb[rim & ~good & dots] = _rgb(style.ORANGE)
+    return rgb
+
+
+def _shifted(mask: np.ndarray) -> np.ndarray:
+    """Return the union of a mask moved by one pixel down and right."""
+    moved = np.zeros_like(mask)
+    moved[1:] |= mask[:-1]
+    moved[:, 1:] |= mask[:, :-1]
+    return moved
+
+
+def draw_ellipses(image: np.ndarray, outlines: Outlines) -> np.ndarray:
+    """Draw the moment ellipses of particles; returns what ``draw_labels`` does."""
+    from PIL import Image, ImageDraw
+
+    small, scale = fit(image)
+    canvas = Image.fromarray(np.repeat(grey(small)[..., None], 3, axis=2))
+    pen = ImageDraw.Draw(canvas)
+    turn = np.linspace(0, 2 * np.pi, 49)
+    angle = np.deg2rad(np.nan_to_num(outlines.orientation_deg))[:, None]
+    along = outlines.major_px[:, None] / 2 * np.cos(turn)
+    across = outlines.minor_px[:, None] / 2 * np.sin(turn)
+    x = (outlines.x_px[:, None] + along * np.cos(angle) - across * np.sin(angle) + 0.5) * scale
+    y = (outlines.y_px[:, None] + along * np.sin(angle) + across * np.cos(angle) + 0.5) * scale
+    points = np.stack([x, y], axis=-1)  # (n, 49, 2)
+    for k in np.flatnonzero(np.isfinite(points).all(axis=(1, 2))):
+        path = [(float(px), float(py)) for px, py in points[k]]
+        if outlines.accepted[k]:
+            pen.line(path, fill=style.SKY, width=3)
+            continue
+        for start in range(0, len(path) - 1, 2):
+            pen.line(path[start : start + 2], fill=style.ORANGE, width=3)
+    return np.asarray(canvas)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def jpeg_uri(rgb: np.ndarray, share: int = 1) -> str:
+    """Return a JPEG as a data URI, its quality low enough for ``share`` of them on a page."""
+    from PIL import Image
+
+    picture: Any = Image.fromarray(rgb)
+    for quality in (82, 68, 50, 30):
+        buffer = io.BytesIO()
+        picture.save(buffer, format="JPEG", quality=quality, subsampling=0)
+        if buffer.tell() <= _MAX_BYTES // max(1, share):
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,124 @@
+"""The page: sections in reading order, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stempede.report import record, sections, style
+from stempede.report.findings import Findings
+from stempede.report.headline import headline
+from stempede.report.html import Html, join, tag
+from stempede.report.show import overlays
+
+TITLES = {
+    "sizes": "Sizes",
+    "overlays": "Overlays",
+    "aside": "Set aside",
+    "samples": "Samples",
+    "systematics": "Systematics",
+    "features": "Features",
+    "frames": "Frames",
+    "problems": "Problems",
+    "provenance": "Provenance",
+    "speed": "Speed",
+}
+
+
+def render(found: Findings, figures_folder: Path) -> str:
+    """Return the whole page of a run; figures are written to their folder on the way.
+
+    Parameters
+    ----------
+    found : Findings
+        What the run holds.
+    figures_folder : Path
+        An existing folder.
+    """
+    sketch = sections.Sketch(figures_folder)
+    body = {
+        "sizes": sections.sizes(found, sketch),
+        "overlays": overlays(found, figures_folder),
+        "aside": sections.set_aside(found, sketch),
+        "samples": sections.samples(found, sketch),
+        "systematics": sections.systematics(found, sketch),
+        "features": sections.features(found, sketch),
+        "frames": record.frames(found),
+        "problems": record.problems(found),
+        "provenance": record.provenance(found),
+        "speed": record.speed(found),
+    }
+    shown = {name: part for name, part in body.items() if part is not None}
+    links = [tag("li", tag("a", TITLES[name], href=f"#{name}")) for name in shown]
+    return document(
+        f"{found.run.name} · stempede",
+        join(
+            tag(
+                "header",
+                tag("p", "stempede · particles", class_="eyebrow"),
+                tag("h1", found.run.name),
+                tag("p", subtitle(found), class_="sub"),
+                banner(found),
+                headline(found),
+                tag("nav", tag("ul", *links), aria_label="Sections"),
+            ),
+            tag("main", *shown.values()),
+            footer(found),
+        ),
+    )
+
+
+def document(title: str, body: Html) -> str:
+    """Return a complete HTML document around a body."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        # the style sheet and the script are this package's own text
+        tag("style", Html(style.CSS)),
+    )
+    whole = tag("body", body, tag("script", Html(style.SORT)))
+    return "<!DOCTYPE html>\n" + tag("html", head, whole, lang="en") + "\n"
+
+
+def subtitle(found: Findings) -> str:
+    """Return when and from what the run was made."""
+    document = found.run.document
+    parts = [document.get("origin") or document.get("source"), document.get("finished_at")]
+    return " · ".join(_words(p) for p in parts if p)
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def banner(found: Findings) -> Html | None:
+    """Return what a reader must know before any number: provisional, no calibration, failures."""
+    run = found.run
+    said: list[str] = []
+    if run.provisional:
+        said.append(
+            f"Provisional: the run is {record.state(run)}. Every number below is of what was "
+            "measured so far; `stempede resume` completes it."
+        )
+    states = run.frames.text("state")
+    if states and all(s == "problem" for s in states):
+        said.append(f"No frame could be measured: all {len(states):,} failed, see Problems.")
+    if len(found.particles) and found.unit == "px":
+        said.append("No pixel size is known: all lengths are in pixels, nothing is in nm.")
+    if not said:
+        return None
+    return tag("div", *(tag("p", s) for s in said), class_="banner", role="note")
+
+
+def footer(found: Findings) -> Html:
+    """Return where the numbers behind the page lie."""
+    return tag(
+        "footer",
+        "Tables are Parquet folders beside this page (",
+        tag("code", "pandas.read_parquet('particles')"),
+        "); figures are in ",
+        tag("code", "figures/"),
+        " as SVG and PNG. Lengths are (y, x) in pixels, y down; angles turn from +x to +y.",
+    )

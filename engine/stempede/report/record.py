@@ -1,0 +1,278 @@
+"""Sections of the page that account for the run: frames, problems, provenance, speed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from stempede.report.findings import Findings
+from stempede.report.folder import RunFolder
+from stempede.report.html import Html, counted, facts, number, section, table, tag
+
+MAX_ROWS = 1000
+MAX_PROBLEMS = 300
+
+
+def frames(found: Findings) -> Html | None:
+    """Return one row per frame; of very many, all with problems and an even choice of the rest."""
+    columns = found.run.frames
+    total = len(columns)
+    if not total:
+        return None
+    failed = np.array([s == "problem" for s in columns.text("state")], bool)
+    rows = np.arange(total)
+    note = f"All {total:,} frames." if total > 1 else "The one frame."
+    if total > MAX_ROWS:
+        even = np.unique(np.linspace(0, total - 1, MAX_ROWS).astype(int))
+        rows = np.union1d(even, np.flatnonzero(failed)[:MAX_ROWS])
+        note = (
+            f"{len(rows):,} of {total:,} frames: an even choice and those with problems; "
+            "all are in frames/*.parquet."
+        )
+    unit = found.unit
+    heads = (
+        "frame",
+        "source",
+        "page",
+        "state",
+        "found",
+        "accepted",
+        f"mean size, {unit}",
+        "background",
+        "noise",
+        "focus",
+        "searched, %",
+        "px size, nm",
+        "flags",
+    )
+    return section(
+        "frames",
+        "Frames",
+        table(
+            heads,
+            _frame_rows(found, rows),
+            caption=f"{note} {_FLAG_NOTE}",
+            sortable=True,
+            tall=True,
+            digits=4,
+        ),
+    )
+
+
+_FLAG_NOTE = (
+    "Flags compare a frame with the session: background, noise or focus more than 5 median "
+    "absolute deviations from the median; mean size likewise; fewer than half the frame searched."
+)
+
+
+def _frame_rows(found: Findings, rows: np.ndarray) -> list[list[Any]]:
+    columns = found.run.frames
+    texts = {name: columns.text(name) for name in ("source", "state")}
+    values = {
+        name: np.asarray(columns[name], float)
+        for name in (
+            "frame",
+            "page",
+            "n_particles",
+            "n_accepted",
+            "background",
+            "noise",
+            "focus",
+            "valid_fraction",
+            "pixel_size_nm",
+        )
+    }
+    by_frame = dict(zip(found.ensemble.frames.tolist(), found.ensemble.means.tolist(), strict=True))
+    means = np.array([by_frame.get(int(k), math.nan) for k in values["frame"]])
+    flags = _flags({**values, "mean size": means})
+    lines = []
+    for k in rows.tolist():
+        state = texts["state"][k]
+        lines.append(
+            [
+                int(values["frame"][k]),
+                tag("span", PurePosixPath(texts["source"][k]).name, title=texts["source"][k]),
+                int(values["page"][k]),
+                tag("span", state, class_="bad" if state == "problem" else None),
+                _count(values["n_particles"][k]),
+                _count(values["n_accepted"][k]),
+                float(means[k]),
+                *(float(values[n][k]) for n in ("background", "noise", "focus")),
+                100 * float(values["valid_fraction"][k]),
+                float(values["pixel_size_nm"][k]),
+                tag("span", flags[k], class_="bad"),
+            ]
+        )
+    return lines
+
+
+def _count(value: float) -> int | None:
+    return int(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _flags(values: Mapping[str, np.ndarray]) -> list[str]:
+    """Return what is unusual of each frame, in words."""
+    n = len(values["frame"])
+    flags: list[list[str]] = [[] for _ in range(n)]
+    for name in ("background", "noise", "focus", "mean size"):
+        column = values[name]
+        known = np.isfinite(column)
+        if np.count_nonzero(known) < 5:
+            continue
+        middle = np.median(column[known])
+        spread = np.median(np.abs(column[known] - middle))
+        if spread == 0:
+            continue
+        for k in np.flatnonzero(known & (np.abs(column - middle) > 5 * spread)):
+            flags[k].append(f"{name} {'high' if column[k] > middle else 'low'}")
+    for k in np.flatnonzero(values["valid_fraction"] < 0.5):
+        flags[k].append("half excluded")
+    return [", ".join(f) for f in flags]
+
+
+def problems(found: Findings) -> Html:
+    """Return the failed items with their reasons."""
+    rows = found.run.problems.rows()
+    if not rows:
+        said = "None: every frame was measured." if len(found.run.frames) else "No frames yet."
+        return section("problems", "Problems", tag("p", said))
+    lines = [
+        [
+            int(r.get("frame", -1)),
+            tag("span", PurePosixPath(str(r.get("source", ""))).name, title=r.get("source")),
+            str(r.get("stage", "")),
+            tag("span", r.get("reason", ""), class_="wrap"),
+        ]
+        for r in rows[:MAX_PROBLEMS]
+    ]
+    rest = ""
+    if len(rows) > MAX_PROBLEMS:
+        rest = f" The first {MAX_PROBLEMS} are shown; all are in problems/*.parquet."
+    return section(
+        "problems",
+        "Problems",
+        tag("p", f"{counted(len(rows), 'item')} could not be measured: in no number above.{rest}"),
+        table(("frame", "source", "stage", "reason"), lines, tall=True),
+    )
+
+
+def provenance(found: Findings) -> Html:
+    """Return what is needed to repeat the run."""
+    run = found.run
+    document = run.document
+    known = facts(
+        [
+            ("run folder", str(run.path.resolve())),
+            ("state", state(run)),
+            *((label, _plain(document.get(key))) for key, label in _FACTS.items()),
+            *((str(k), _plain(v)) for k, v in _mapping(document, "versions").items()),
+        ]
+    )
+    recipe = document.get("recipe")
+    shown = recipe if isinstance(recipe, str) else json.dumps(recipe, indent=1, default=str)
+    whole = json.dumps(document, indent=1, default=str)
+    return section(
+        "provenance",
+        "Provenance",
+        known,
+        tag("details", tag("summary", "Recipe in full"), tag("pre", shown)) if recipe else None,
+        tag("details", tag("summary", "run.json"), tag("pre", whole)),
+    )
+
+
+_FACTS = {
+    "command": "command",
+    "recipe_hash": "recipe hash",
+    "device": "device",
+    "host": "host",
+    "started_at": "started",
+    "finished_at": "finished",
+    "seed": "seed",
+}
+
+
+def state(run: RunFolder) -> str:
+    """Return the state of a run in words."""
+    words = run.state or "not recorded"
+    return f"{words}, reductions not run" if run.document.get("reduced") is False else words
+
+
+def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(v) for v in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    return str(value)
+
+
+def speed(found: Findings) -> Html | None:
+    """Return throughput, time per stage and bytes over the bus."""
+    document = found.run.document
+    timings = {k: float(v) for k, v in _mapping(document, "timings").items() if _is_number(v)}
+    if not timings:
+        return None
+    total = sum(timings.values()) or 1.0
+    rows = [
+        [
+            name,
+            seconds,
+            100 * seconds / total,
+            tag("span", class_="bar", style=f"width:{100 * seconds / total:.1f}%"),
+        ]
+        for name, seconds in sorted(timings.items(), key=lambda item: -item[1])
+    ]
+    return section(
+        "speed",
+        "Speed",
+        tag("p", _throughput(found)),
+        table(
+            ("stage", "seconds", "share, %", ""),
+            rows,
+            caption="Time per stage, summed over workers",
+        ),
+        _ledger(document),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _throughput(found: Findings) -> str:
+    seconds = found.run.document.get("wall_s")
+    n_frames = len(found.run.frames)
+    if not _is_number(seconds) or not seconds:
+        return f"{n_frames:,} frames."
+    rate = 60 * len(found.particles) / float(seconds)
+    return (
+        f"{n_frames:,} frames and {len(found.particles):,} regions in {number(float(seconds))} s: "
+        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min."
+    )
+
+
+def _ledger(document: Mapping[str, Any]) -> Html | None:
+    ledger = _mapping(document, "ledger")
+    rows = []
+    for stage, moved in ledger.items():
+        if isinstance(moved, Mapping):
+            up, down = (moved.get(k, 0) for k in ("up", "down"))
+            rows.append([stage, up / 1e6, down / 1e6])
+    if not rows:
+        return None
+    return table(
+        ("stage", "to the device, MB", "to the host, MB"),
+        rows,
+        caption="Bytes over the bus by stage",
+    )

@@ -1,0 +1,361 @@
+"""Sections of the page that show results: sizes, overlays, what was set aside, systematics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stempede.report import figures
+from stempede.report.findings import FEATURE_SIZES, FEATURES, Findings, size_field
+from stempede.report.html import Html, counted, section, span, table, tag
+from stempede.report.sizes import LAWS, Interval, Summary
+
+
+def basis(n: int, n_frames: int) -> str:
+    """Return what a statement rests on."""
+    return f"N = {counted(n, 'particle')} in {counted(n_frames, 'frame')}"
+
+
+class Sketch:
+    """Draws figures into the run's folder and returns them as HTML.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, name: str, alt: str, caption: Any, draw: Callable[..., Any], *numbers: Any
+    ) -> Html:
+        """Draw a figure, save it as SVG and PNG, and return it with its caption."""
+        with figures.styled():
+            uri = figures.save(draw(*numbers), self.folder, name)
+        picture = tag("img", src=uri, alt=alt, class_="chart")
+        return tag("figure", picture, tag("figcaption", caption) if caption else None)
+
+
+def sizes(found: Findings, sketch: Sketch) -> Html | None:
+    """Return the size distribution with its fits, and every size measure."""
+    summary = found.headline
+    values, weights = found.sizes()
+    if summary is None or not len(values):
+        return None
+    rests = basis(len(values), summary.n_frames)
+    fits = found.ensemble.fits
+    drawn = [
+        sketch(
+            "size-histogram",
+            f"Histogram of {summary.axis}",
+            f"{rests}. Bars: edge-weighted density; lines: fits to the same particles; orange: "
+            "mean and its 95 % CI. Particles far outside the axis, if any, count in every number.",
+            figures.size_histogram,
+            values,
+            weights,
+            summary.axis,
+            fits,
+            summary.mean,
+        )
+    ]
+    quantiles = found.ensemble.quantiles
+    if quantiles:
+        drawn.append(
+            sketch(
+                "size-qq",
+                f"Quantile-quantile plot of {summary.axis}",
+                f"{rests}. Measured per cent points against those of each fitted law: points on "
+                "the grey line mean that the law holds, ends included.",
+                figures.quantile_plot,
+                quantiles,
+                LAWS,
+                summary.axis,
+            )
+        )
+    return section(
+        "sizes",
+        "Sizes",
+        tag("div", *drawn, class_="pair"),
+        _fit_table(found),
+        _measure_table(found),
+        _small_note(found),
+    )
+
+
+def _fit_table(found: Findings) -> Html | None:
+    fits = found.ensemble.fits
+    if not fits:
+        return None
+    rows = [(fit.name, fit.aic, fit.delta_aic, fit.words) for fit in fits]
+    unit = found.headline.unit if found.headline else ""
+    return table(
+        ("distribution", "AIC", "ΔAIC", f"parameters, {unit}"),
+        rows,
+        caption="Fitted distributions; the smallest AIC describes the sizes best. Normal: mean ± "
+        "standard deviation; log-normal: median ×/÷ geometric standard deviation.",
+        digits=4,
+    )
+
+
+def _measure_table(found: Findings) -> Html:
+    measures, unit = found.ensemble.measures, found.unit
+    rows: list[list[Any]] = []
+    for title, pick, scale in _statistics(unit):
+        row: list[Any] = [title]
+        for summary in measures:
+            interval = pick(summary)
+            row += [scale * interval.value, span(interval.low, interval.high, "", scale)]
+        rows.append(row)
+    heads = ["statistic"]
+    for summary in measures:
+        heads += [summary.name, "95 % CI"]
+    return table(
+        heads,
+        rows,
+        caption="Size statistics of the session, edge-weighted unless as counted. GSD: geometric "
+        "standard deviation; ICC: correlation of sizes within a frame; design effect: variance "
+        "of the mean over that of as many independent particles.",
+        digits=4,
+    )
+
+
+def _statistics(unit: str) -> list[tuple[str, Callable[[Summary], Interval], float]]:
+    """Return title, value and scale of each row of the table of sizes."""
+
+    def of(name: str) -> Callable[[Summary], Interval]:
+        return lambda s: s.more.get(name, Interval())
+
+    return [
+        (f"mean, {unit}", lambda s: s.mean, 1.0),
+        (f"mean as counted, {unit}", lambda s: s.raw_mean, 1.0),
+        ("σ/d, %", lambda s: s.rel_sd, 100.0),
+        ("σ/d as counted, %", lambda s: s.raw_rel_sd, 100.0),
+        (f"median, {unit}", of("median"), 1.0),
+        (f"10 % point, {unit}", of("q10"), 1.0),
+        (f"90 % point, {unit}", of("q90"), 1.0),
+        (f"volume-weighted mean, {unit}", of("volume_mean"), 1.0),
+        (f"geometric mean, {unit}", of("geometric_mean"), 1.0),
+        ("GSD", of("geometric_sd"), 1.0),
+        ("ICC", lambda s: Interval(s.icc), 1.0),
+        ("design effect", lambda s: Interval(s.design_effect), 1.0),
+    ]
+
+
+def _small_note(found: Findings) -> Html | None:
+    if not found.n_small:
+        return None
+    return tag(
+        "p",
+        f"{counted(found.n_small, 'accepted particle')} under 10 px in diameter: their size "
+        "depends on single pixels, their shape features say little.",
+        class_="banner",
+    )
+
+
+def set_aside(found: Findings, sketch: Sketch) -> Html | None:
+    """Return what became of every detected region."""
+    if not len(found.particles):
+        return None
+    total = len(found.particles)
+    aside = total - found.outcomes["accepted"]
+    figure = sketch(
+        "outcomes",
+        "Bars of the number of regions accepted and set aside by reason",
+        f"All {total:,} detected regions: blue accepted, orange set aside ({aside:,}). "
+        "Every one is a row of the particles table, with its reject_reason.",
+        figures.outcome_bars,
+        found.outcomes,
+    )
+    return section(
+        "aside",
+        "Accepted and set aside",
+        tag("div", figure, _aside_table(found), class_="pair"),
+        _limits(found),
+        _exclusions(found),
+    )
+
+
+def _limits(found: Findings) -> Html | None:
+    """Return clumps and the least size, as the reduction found them."""
+    names = {
+        "smallest_accepted": (f"smallest accepted particle, {found.unit}", 1.0),
+        "fraction_below_10_px": ("accepted particles under 10 px, %", 100.0),
+        "clump_fraction": ("too agglomerated, % of particles and clumps", 100.0),
+        "clump_area_fraction": ("too agglomerated, % of their area", 100.0),
+        "clump_size": (f"mean equivalent diameter of clumps, {found.unit}", 1.0),
+    }
+    rejected = found.ensemble.rejected
+    rows = [
+        (
+            title,
+            scale * rejected[name].value,
+            span(rejected[name].low, rejected[name].high, "", scale),
+        )
+        for name, (title, scale) in names.items()
+        if name in rejected and math.isfinite(rejected[name].value)
+    ]
+    if not rows:
+        return None
+    return table(("what could not be measured", "value", "95 % CI"), rows)
+
+
+def _exclusions(found: Findings) -> Html | None:
+    """Return what each row of an exclusion list did."""
+    rows = found.run.columns("exclusions").rows()
+    if not rows:
+        return None
+    lines = [
+        (int(r["frame"]), str(r["reason"]), int(r["n_matched"]), int(r["n_excluded"]))
+        for r in rows[:200]
+    ]
+    return table(
+        ("frame", "reason", "particles named", "set aside"),
+        lines,
+        caption=f"Exclusions by hand ({counted(len(rows), 'row')} of the list); the mean before "
+        "them stands in the headline.",
+        tall=True,
+    )
+
+
+def _aside_table(found: Findings) -> Html:
+    unit = found.unit
+    diameter = found.particles[size_field("equivalent_diameter", "px")]
+    accepted = found.accepted
+    reasons = np.array(found.particles.text("reject_reason"))
+    rows = []
+    for name, count in found.outcomes.items():
+        if name == "accepted":
+            chosen = diameter[accepted]
+        else:
+            chosen = diameter[~accepted & (reasons == ("" if name == "no reason given" else name))]
+        chosen = chosen[np.isfinite(chosen)]
+        low, middle, high = np.quantile(chosen, (0, 0.5, 1)) if len(chosen) else (np.nan,) * 3
+        rows.append((name, count, float(low), float(middle), float(high)))
+    return table(
+        ("outcome", "regions", "least", "median", "largest"),
+        rows,
+        caption="Equivalent diameter by outcome, px"
+        + (": lengths in nm are in the tables." if unit == "nm" else "."),
+    )
+
+
+def features(found: Findings, sketch: Sketch) -> Html | None:
+    """Return small panels of the features of accepted particles."""
+    rows = found.accepted
+    panels = []
+    square = "²"
+    named = [
+        (
+            size_field(m, found.unit),
+            f"{m.replace('_', ' ')}, {found.unit}" + (square if m == "area" else ""),
+        )
+        for m in FEATURE_SIZES
+    ]
+    for name, title in (*named, *FEATURES):
+        values = found.particles[name][rows]
+        values = values[np.isfinite(values)]
+        if len(values) < 2:
+            continue
+        label = f"Distribution of {title}"
+        panels.append(sketch(f"feature-{name}", label, None, figures.feature, values, title))
+    if not panels:
+        return None
+    n_frames = len(np.unique(found.particles["frame"][rows]))
+    return section(
+        "features",
+        "Features of accepted particles",
+        tag(
+            "p",
+            f"{basis(int(rows.sum()), n_frames)}. Bars: particles per bin, unweighted; line: "
+            "median. Definitions are in the documentation of the features stage.",
+            class_="note",
+        ),
+        tag("div", *panels, class_="multiples"),
+    )
+
+
+def systematics(found: Findings, sketch: Sketch) -> Html | None:
+    """Return what statistics do not cover: threshold, and drift over the frames."""
+    summary, ensemble = found.headline, found.ensemble
+    drawn = []
+    if summary is not None and len(ensemble.factors):
+        largest = 100 * float(np.abs(ensemble.changes).max())
+        drawn.append(
+            sketch(
+                "sensitivity",
+                "Change of the mean size with the segmentation threshold",
+                f"Segmentation repeated with the threshold changed, on a seeded part of the "
+                f"frames: the mean {summary.name} moves by up to {largest:.2g} %. "
+                "The band is the statistical 95 % CI of the whole session, for comparison.",
+                figures.sensitivity,
+                ensemble.factors,
+                ensemble.changes,
+                summary.mean,
+                summary.name,
+            )
+        )
+    if summary is not None and len(ensemble.frames) > 1:
+        drawn.append(
+            sketch(
+                "size-by-frame",
+                "Mean size of each frame in order",
+                f"Mean {summary.name} of each of {len(ensemble.frames):,} frames "
+                "with particles; larger points hold more particles. A trend means that the "
+                "specimen or the focus changed over the session.",
+                figures.per_frame,
+                ensemble.frames,
+                ensemble.means,
+                ensemble.counts,
+                summary.mean,
+                summary.axis,
+            )
+        )
+    if not drawn:
+        return None
+    return section("systematics", "Systematics", tag("div", *drawn, class_="pair"))
+
+
+def samples(found: Findings, sketch: Sketch) -> Html | None:
+    """Return the sizes of each sample, where frames carry labels."""
+    listed = found.ensemble.samples
+    if not listed:
+        return None
+    rows = [
+        (
+            s.label,
+            s.n,
+            s.n_frames,
+            s.mean.value,
+            span(s.mean.low, s.mean.high),
+            100 * s.rel_sd.value,
+            span(s.rel_sd.low, s.rel_sd.high, "", 100),
+        )
+        for s in listed
+    ]
+    axis, unit = listed[0].axis, listed[0].unit
+    shown = table(
+        ("sample", "particles", "frames", f"mean, {unit}", "95 % CI", "σ/d, %", "95 % CI, %"),
+        rows,
+        caption=f"{axis.capitalize()} by sample, edge-weighted, frames as sampling units.",
+        sortable=True,
+        digits=4,
+    )
+    parts = [shown]
+    if 1 < len(listed) <= 40:
+        drawn = sketch(
+            "samples",
+            f"Mean {axis} by sample",
+            "Points: edge-weighted means; lines: 95 % CI, none for samples of fewer than 5 frames.",
+            figures.by_label,
+            [s.label for s in listed],
+            [s.mean for s in listed],
+            axis,
+        )
+        parts = [tag("div", drawn, shown, class_="pair")]
+    return section("samples", "Samples", *parts)

@@ -1,0 +1,112 @@
+"""The overlay section: pixels of chosen frames, read again from where they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stempede.errors import StempedeError
+from stempede.report import overlays as draw
+from stempede.report.findings import Findings
+from stempede.report.html import Html, section, tag
+from stempede.report.pixels import label_map, read_pixels
+
+
+def overlays(found: Findings, folder: Path) -> Html | None:
+    """Return overlays of the best, the median and the worst frames, and write them as PNG."""
+    frames = _measured(found)
+    if not len(frames):
+        return None
+    scores = draw.frame_scores(
+        frames,
+        np.asarray(found.particles["frame"]),
+        ~found.particles.flags("touches_edge"),
+        found.accepted,
+        np.asarray(found.particles["contrast"], float),
+    )
+    chosen = draw.choose(frames, scores)
+    drawn = [_one(found, choice, folder, len(chosen)) for choice in chosen]
+    traced = any(label_map(found.run, c.frame) is not None for c in chosen)
+    how = (
+        ["Outlines are the label maps that the run kept."]
+        if traced
+        else [
+            "The run kept no label maps: ellipses of the same second moments stand for outlines; ",
+            tag("code", "--keep labels"),
+            " gives outlines.",
+        ]
+    )
+    note = [
+        *how,
+        " Frames are ranked by a score: the share of regions accepted among those clear of the "
+        "border, times their median contrast in units of the background noise.",
+    ]
+    key = tag(
+        "ul",
+        tag("li", tag("span", "accepted"), style="color:#56B4E9"),
+        tag("li", tag("span", "set aside"), class_="dotted", style="color:#E69F00"),
+        class_="key",
+    )
+    return section(
+        "overlays",
+        "Overlays",
+        tag("p", note, class_="note"),
+        key,
+        tag("div", *drawn, class_="overlays"),
+    )
+
+
+def _measured(found: Findings) -> np.ndarray:
+    table = found.run.frames
+    usable = np.array([s != "problem" for s in table.text("state")], bool)
+    return np.sort(np.asarray(table["frame"])[usable].astype(np.int64))
+
+
+def _one(found: Findings, choice: draw.Choice, folder: Path, share: int) -> Html:
+    """Return one overlay with its caption, or why it cannot be shown."""
+    here = np.asarray(found.particles["frame"]) == choice.frame
+    rows = found.particles.take(np.flatnonzero(here))
+    accepted = rows.flags("accepted")
+    caption = (
+        f"{choice.rank.capitalize()}: frame {choice.frame}, score {choice.score:.3g}; "
+        f"{int(accepted.sum()):,} accepted of {len(rows):,} regions. {_source(found, choice.frame)}"
+    )
+    try:
+        image = read_pixels(found.run, choice.frame)
+    except (StempedeError, OSError) as error:
+        return tag(
+            "figure",
+            tag("p", f"The pixels cannot be read again: {error}", class_="note"),
+            tag("figcaption", caption),
+        )
+    labels = label_map(found.run, choice.frame)
+    if labels is not None and labels.shape == image.shape:
+        rgb = draw.draw_labels(image, labels, rows["label"][accepted])
+    else:
+        ellipses = draw.Outlines(
+            rows["y_px"],
+            rows["x_px"],
+            rows["major_axis_px"],
+            rows["minor_axis_px"],
+            rows["orientation_deg"],
+            accepted,
+        )
+        rgb = draw.draw_ellipses(image, ellipses)
+    from PIL import Image
+
+    Image.fromarray(rgb).save(folder / f"overlay-frame-{choice.frame:06d}.png", compress_level=3)
+    picture = tag(
+        "img",
+        src=draw.jpeg_uri(rgb, share),
+        alt=f"Overlay of frame {choice.frame}",
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+    )
+    return tag("figure", picture, tag("figcaption", caption))
+
+
+def _source(found: Findings, frame: int) -> str:
+    table = found.run.frames
+    row = int(np.flatnonzero(np.asarray(table["frame"]) == frame)[0])
+    return f"{Path(table.text('source')[row]).name}, page {int(table['page'][row])}"
