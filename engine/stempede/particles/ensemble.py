@@ -36,6 +36,10 @@ from stempede.tables import GROUPS, Table
 
 _SECOND_MEASURE = "equivalent_diameter"
 _SMALL_PX = 10.0
+# above this relative spread few large particles decide the volume-weighted mean, and its 95 %
+# interval was measured to hold the truth in 77 (0.5) to 92 % (0.33) of sessions of 800 particles
+_BROAD = 0.3
+_BROAD_NOTE = "sizes are broad: this interval is too narrow"
 _ALL = 0
 
 
@@ -116,10 +120,9 @@ class Ensemble:
             rel_u = _relative_calibration(scope, frames) if unit == "nm" else np.nan
             for weighting, weights in (("edge", w), ("none", np.ones_like(w))):
                 sample = scope.sample_of(frame, x, weights)
-                rows += [
-                    {**common, "weighting": weighting, **row}
-                    for row in _statistics(sample, unit, rel_u)
-                ]
+                for row in _statistics(sample, unit, rel_u):
+                    note = "; ".join(filter(None, (common["note"], row.pop("caution", ""))))
+                    rows.append({**common, **row, "weighting": weighting, "note": note})
         return rows
 
     def _laws(
@@ -235,6 +238,8 @@ def _statistics(sample: Sample, unit: str, rel_u: float) -> list[dict[str, Any]]
         row["u_cal"] = 0.0 if pure and unit == "nm" else estimate.value * rel_u
         if quantity == "mean":
             row |= {"icc": correlation, "design_effect": effect}
+        if quantity == "volume_mean" and estimates["relative_sd"].value > _BROAD:
+            row["caution"] = _BROAD_NOTE
         rows.append(row)
     return rows
 
