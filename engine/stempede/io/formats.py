@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from stempede.errors import InputError
 from stempede.io import raster, tiff, vendor
 from stempede.io.image import Opened
+from stempede.io.listing import suffix_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ FORMATS: dict[str, Format] = {
 
 def format_of(path: str) -> Format:
     """Return how a file is read, by its extension."""
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in FORMATS:
         raise InputError(
             f"an image wanted, found a '{suffix}' file; readable are {', '.join(sorted(FORMATS))}"

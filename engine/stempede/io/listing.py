@@ -42,6 +42,12 @@ def is_url(text: str) -> bool:
     return bool(_URL.match(text))
 
 
+def suffix_of(path: str) -> str:
+    """Return the lower-case extension of a path or URL, without a URL's query."""
+    name = path.split("?", 1)[0] if is_url(path) else path
+    return PurePosixPath(name).suffix.lower()
+
+
 def natural_key(text: str) -> list[tuple[int, int, str]]:
     """Return a sort key in which ``a2`` comes before ``a10``."""
     parts = re.split(r"(\d+)", text)
@@ -72,6 +78,8 @@ def expand(source: Source, extensions: Iterable[str], notes: list[str]) -> list[
     places: dict[str, Place] = {}
     for item in items:
         text = os.fspath(item)
+        if text.startswith(("file://", "local://")):
+            text = remote_filesystem(text)[1]
         found = _from_url(text, known) if is_url(text) else _from_path(text, known, notes)
         found.sort(key=lambda p: natural_key(p.relative))
         for place in found:
@@ -184,11 +192,11 @@ def _from_url(url: str, known: frozenset[str]) -> list[Place]:
         inside = next((k for k, p in enumerate(parts) if p.lower().endswith(".zarr")), None)
         if inside is not None:
             below = "/".join(parts[inside + 1 :])
-            path = name[: len(name) - len(below)].rstrip("/")
+            path = name[: len(name) - len(below)].strip("/")
             place = Place(f"{protocol}://{path}", "/".join(parts[: inside + 1]), is_zarr=True)
             found.setdefault(place.path, place)
-        elif PurePosixPath(name).suffix.lower() in known and size != 0:
-            path = name if is_url(name) else f"{protocol}://{name}"
+        elif suffix_of(name) in known and size != 0:
+            path = name if is_url(name) else f"{protocol}://{name.lstrip('/')}"
             found.setdefault(path, Place(path, relative))
     if not found:
         raise InputError(

@@ -8,10 +8,10 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from stempede.errors import InputError
-from stempede.io.listing import is_url, remote_filesystem
+from stempede.io.listing import is_url, remote_filesystem, suffix_of
 
 MOST_BYTES = 2 << 30
 """Local copies kept per process; the least recently used go first."""
@@ -31,8 +31,6 @@ def local_path(source: str) -> str:
     """
     if not is_url(source):
         return source
-    if source.startswith(("file://", "local://")):
-        return remote_filesystem(source)[1]
     with _guard:
         if source in _copies and Path(_copies[source][0]).exists():
             _copies.move_to_end(source)
@@ -52,7 +50,7 @@ def _fetch(source: str) -> str:
         folder = _folder[os.getpid()] = tempfile.mkdtemp(prefix="stempede-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # keep the extension: it chooses the reader
-    handle, target = tempfile.mkstemp(suffix=PurePosixPath(path).suffix, dir=folder)
+    handle, target = tempfile.mkstemp(suffix=suffix_of(source), dir=folder)
     os.close(handle)
     try:
         filesystem.get_file(path, target)

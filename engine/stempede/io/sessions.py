@@ -25,17 +25,31 @@ from stempede.io.zarr import open_store, read_plane
 TABLE = "frames.parquet"
 FORMAT = 1
 CODECS = ("blosc-lz4", "zstd", "none")
-_MEASURED = (
-    "state",
-    "polarity",
-    "n_particles",
-    "n_accepted",
-    "focus",
-    "background",
-    "noise",
-    "valid_fraction",
-    "scale_px",
+_KEPT = (
+    "frame",
+    "source",
+    "page",
+    "height_px",
+    "width_px",
+    "pixel_size_nm",
+    "pixel_size_y_nm",
+    "pixel_size_x_nm",
+    "pixel_size_source",
+    "pixel_size_rel_u",
+    "sample",
+    "series",
+    "series_index",
+    "area",
+    "instrument",
+    "kV",
+    "magnification",
+    "detector",
+    "dwell_us",
+    "acquired_at",
+    "dose_e_per_A2",
 )
+"""Fields of the ``frames`` table that are known before anything is measured."""
+
 _DETECTOR = ("gain_per_electron", "offset", "read_noise_electrons")
 
 StackKey = tuple[tuple[int, int], str, float | None, float | None]
@@ -133,7 +147,8 @@ def write_table(path: Path, rows: Sequence[Row], label_names: Sequence[str]) -> 
     import pyarrow.parquet as pq
 
     records = [r.record for r in rows]
-    table = frames_table(records, label_names).to_arrow().drop_columns(list(_MEASURED))
+    kept = list(dict.fromkeys([*_KEPT, *label_names]))
+    table = frames_table(records, label_names).to_arrow().select(kept)
     extra: dict[str, Any] = {
         "stack": pa.array([r.stack for r in rows], pa.int64()),
         "row": pa.array([r.row for r in rows], pa.int64()),

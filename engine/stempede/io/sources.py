@@ -140,7 +140,9 @@ def open_frames(
         records = [replace(r, exclude=r.exclude + _boxes(exclude, r.shape)) for r in records]
     names = dict.fromkeys([*found.label_names, *(name for r in records for name in r.labels)])
     reader = SourceReader(signal, tuple(found.sessions))
-    opened = Frames(tuple(records), reader, _origin(source), tuple(notes), tuple(names))
+    opened = Frames(
+        tuple(records), reader, _origin(source), tuple(dict.fromkeys(notes)), tuple(names)
+    )
     return opened if frames is None else _kept(opened, frames)
 
 

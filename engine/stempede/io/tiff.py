@@ -23,7 +23,7 @@ from stempede.io.image import (
     plane,
     plane_dtype,
 )
-from stempede.io.tiff_scale import caption_band, tiff_calibration, tiff_instrument
+from stempede.io.tiff_scale import caption_band, channel_names, tiff_calibration, tiff_instrument
 
 _MINISWHITE, _PALETTE, _SEPARATED = 0, 3, 5
 
@@ -98,11 +98,12 @@ def _layouts(tif: Any, signal: str | None, notes: list[str]) -> list[_Layout]:
         page = series.keyframe
         if page is None or page.is_reduced or 0 in series.shape:
             continue
-        layouts.append(_layout(k, series, signal, notes))
+        layouts.append(_layout(tif, k, signal, notes))
     return layouts
 
 
-def _layout(k: int, series: Any, signal: str | None, notes: list[str]) -> _Layout:
+def _layout(tif: Any, k: int, signal: str | None, notes: list[str]) -> _Layout:
+    series = tif.series[k]
     page = series.keyframe
     axes, shape = series.axes, tuple(int(n) for n in series.shape)
     planar = "S" in axes and not axes.endswith("S")
@@ -113,7 +114,7 @@ def _layout(k: int, series: Any, signal: str | None, notes: list[str]) -> _Layou
         )
     plain = [(a, n) for a, n in zip(axes, shape) if a != "S"]
     leading, (height, width) = plain[:-2], (plain[-2][1], plain[-1][1])
-    deep = [(a, n) for a, n in leading if a != "C" and n > 1]
+    deep = [a for a, n in leading if a != "C" and n > 1]
     if len(deep) > 1:
         raise InputError(
             f"images or a stack (n, y, x) wanted, found {len(deep) + 2}-D data {shape} "
@@ -121,12 +122,20 @@ def _layout(k: int, series: Any, signal: str | None, notes: list[str]) -> _Layou
         )
     n_lines = math.prod(n for _, n in leading)
     index: np.ndarray = np.arange(n_lines).reshape([n for _, n in leading])
-    if ("C", 1) not in leading and any(a == "C" for a, _ in leading):
+    n_channels = dict(leading).get("C", 1)
+    if n_channels > 1 and (deep or _has_channels(tif, series)):
         axis = [a for a, _ in leading].index("C")
-        names = [f"channel {c}" for c in range(index.shape[axis])]
+        names = channel_names(tif, k, n_channels)
         index = np.take(index, choose(names, signal, notes), axis=axis)
     lines = tuple(int(i) for i in index.ravel())
     return _Layout(k, lines, n_lines, (height, width), samples, planar)
+
+
+def _has_channels(tif: Any, series: Any) -> bool:
+    """Whether a C axis means channels: some writers name the frames of a plain stack so."""
+    if series.kind == "imagej":
+        return (tif.imagej_metadata or {}).get("mode") in ("composite", "color")
+    return bool(series.kind == "ome")
 
 
 def choose(names: list[str], signal: str | None, notes: list[str]) -> int:
@@ -153,7 +162,7 @@ def _images(
     tif: Any, series: Any, layout: _Layout, file_size: int, notes: list[str]
 ) -> list[Image]:
     page = series.keyframe
-    scale, note = tiff_calibration(tif, series)
+    scale, note = tiff_calibration(tif, layout.series)
     if note:
         notes.append(note)
     if layout.samples > 2 or (page.photometric == _PALETTE and not _grey_map(page)):

@@ -18,13 +18,13 @@ _SIS_TAGS = (33471, 33560)
 _INCH, _CENTIMETRE = 2, 3
 
 
-def tiff_calibration(tif: Any, series: Any) -> tuple[Calibration, str]:
-    """Return the pixel size of a TIFF series, and a note where one is not believed."""
-    page = series.keyframe
+def tiff_calibration(tif: Any, number: int) -> tuple[Calibration, str]:
+    """Return the pixel size of a TIFF's series, and a note where one is not believed."""
+    page = tif.series[number].keyframe
     note = ""
     for find in (_fei, _zeiss, _tvips, _sis, _ome, _digital_micrograph, _imagej, _jeol):
         try:
-            found = find(tif, page, series)
+            found = find(tif, page, number)
         except (KeyError, ValueError, TypeError, IndexError, ZeroDivisionError, ET.ParseError):
             continue
         if found is None:
@@ -36,7 +36,7 @@ def tiff_calibration(tif: Any, series: Any) -> tuple[Calibration, str]:
     return Calibration(), note
 
 
-def _fei(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _fei(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     facts = tif.fei_metadata if page.is_fei else None
     if not facts:
         return None
@@ -52,21 +52,21 @@ def _fei(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
     )
 
 
-def _zeiss(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _zeiss(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     if not page.is_sem:
         return None
     # the fourth unnamed number is m/px of the 1024 px wide display
     return tif.sem_metadata[""][3] * 1024 / page.imagewidth, "m"
 
 
-def _tvips(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _tvips(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     if not page.is_tvips:
         return None
     facts = tif.tvips_metadata
     return facts["PixelSizeY"], "nm", facts["PixelSizeX"], "nm"
 
 
-def _sis(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _sis(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     for code in _SIS_TAGS:
         facts = page.tags.valueof(code)
         if isinstance(facts, Mapping) and "pixelsizex" in facts:
@@ -74,24 +74,42 @@ def _sis(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
     return None
 
 
-def _ome(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
-    if series.kind != "ome" or not tif.ome_metadata:
+def _ome(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
+    pixels = _ome_pixels(tif, number)
+    if pixels is None:
         return None
-    # tifffile has parsed this text already: no entity of it was expanded
-    if "<!DOCTYPE" in tif.ome_metadata:
-        return None
-    images = [e for e in ET.fromstring(tif.ome_metadata).iter() if e.tag.endswith("}Pixels")]
-    pixels = images[min(series.index, len(images) - 1)].attrib
     default = "µm"
     return (
-        pixels["PhysicalSizeY"],
+        pixels.attrib["PhysicalSizeY"],
         pixels.get("PhysicalSizeYUnit", default),
-        pixels["PhysicalSizeX"],
+        pixels.attrib["PhysicalSizeX"],
         pixels.get("PhysicalSizeXUnit", default),
     )
 
 
-def _digital_micrograph(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _ome_pixels(tif: Any, number: int) -> ET.Element | None:
+    """Return the Pixels element of a series; None where the file is no OME-TIFF."""
+    text = tif.ome_metadata
+    if tif.series[number].kind != "ome" or not text or "<!DOCTYPE" in text:
+        return None
+    found = [e for e in ET.fromstring(text).iter() if e.tag.endswith("}Pixels")]
+    return found[number] if number < len(found) else None
+
+
+def channel_names(tif: Any, number: int, n: int) -> list[str]:
+    """Return the names of the channels of a series, as OME metadata give them or by number."""
+    try:
+        pixels = _ome_pixels(tif, number)
+    except ET.ParseError:
+        pixels = None
+    channels = [] if pixels is None else [e for e in pixels if e.tag.endswith("}Channel")]
+    names = [c.get("Name", "") for c in channels]
+    if len(names) != n or not all(names):
+        return [f"channel {k}" for k in range(n)]
+    return names
+
+
+def _digital_micrograph(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     tags = page.tags
     if _DM_SCALE_X not in tags or _DM_UNIT_X not in tags:
         return None
@@ -99,7 +117,7 @@ def _digital_micrograph(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | N
     return tags.valueof(_DM_SCALE_Y, scale_x), tags.valueof(_DM_UNIT_Y, unit_x), scale_x, unit_x
 
 
-def _imagej(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _imagej(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     facts = tif.imagej_metadata if page.is_imagej else None
     if not facts or "unit" not in facts or "XResolution" not in page.tags:
         return None
@@ -112,7 +130,7 @@ def _imagej(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
     return 1 / pixels_y, facts.get("yunit", unit), 1 / pixels_x, unit
 
 
-def _jeol(tif: Any, page: Any, series: Any) -> tuple[Any, ...] | None:
+def _jeol(tif: Any, page: Any, number: int) -> tuple[Any, ...] | None:
     if page.tags.valueof("Make", "") != "JEOL Ltd." or "<!DOCTYPE" in page.description:
         return None
     root = ET.fromstring(page.description.strip(" \r\n\t\x01\x00"))

@@ -44,12 +44,12 @@ def open_store(path: str) -> Any:
     InputError
         No zarr array or group is there.
     """
-    if path.startswith(("file://", "local://")):
-        path = remote_filesystem(path)[1]
-    elif is_url(path):
+    store: Any = path
+    if is_url(path):
         remote_filesystem(path)
+        store = zarr.storage.FsspecStore.from_url(path, read_only=True)
     try:
-        return zarr.open(path, mode="r")
+        return zarr.open(store, mode="r")
     except (FileNotFoundError, zarr.errors.NodeNotFoundError) as error:
         raise InputError(
             "a zarr array or group wanted, found neither there; check the path"
