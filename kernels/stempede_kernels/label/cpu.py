@@ -78,6 +78,31 @@ def label_runs(mask, reach):
 
 
 @njit(cache=True, nogil=True)
+def rows_of_runs(begin, n_runs):
+    """Return the row of every run, (r,) int32, from the first run of every row."""
+    rows = np.empty(n_runs, np.int32)
+    for y in range(len(begin) - 1):
+        rows[begin[y] : begin[y + 1]] = y
+    return rows
+
+
+@njit(cache=True, nogil=True)
+def group_by_region(region, n_regions):
+    """Sort runs by region, in raster order within each; region r has ``[first[r], first[r+1])``."""
+    first = np.zeros(n_regions + 2, np.int64)
+    for run in range(len(region)):
+        first[region[run] + 1] += 1
+    for number in range(1, n_regions + 2):
+        first[number] += first[number - 1]
+    free = first.copy()
+    order = np.empty(len(region), np.int32)
+    for run in range(len(region)):
+        order[free[region[run]]] = run
+        free[region[run]] += 1
+    return order, first
+
+
+@njit(cache=True, nogil=True)
 def _find_runs(row, n_runs, ends):
     """Append start and stop of the runs of one row; return the number of runs so far."""
     # every position is written and kept only where the row changes: no branch to mispredict

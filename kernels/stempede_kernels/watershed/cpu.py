@@ -4,7 +4,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from stempede_kernels.label.cpu import label_runs
+from stempede_kernels.label.cpu import group_by_region, label_runs, rows_of_runs
 
 # what a pixel of a window says besides its label
 WALL = -1
@@ -58,9 +58,9 @@ def _flood_frame(height, markers, mask, reach, labels):
     not other regions flood in between, so each floods alone, in a window that fits a cache.
     """
     begin, starts, stops, region, n_regions = label_runs(mask, reach)
-    rows = _rows_of_runs(begin, len(region))
+    rows = rows_of_runs(begin, len(region))
     label = _label_of_regions(rows, starts, stops, region, n_regions, markers)
-    order, first = _group_by_region(region, n_regions)
+    order, first = group_by_region(region, n_regions)
     for number in range(1, n_regions + 1):
         runs = order[first[number] : first[number + 1]]
         if label[number] == WALL:
@@ -68,14 +68,6 @@ def _flood_frame(height, markers, mask, reach, labels):
         elif label[number] != DRY:
             for run in runs:
                 labels[rows[run], starts[run] : stops[run]] = label[number]
-
-
-@njit(cache=True, nogil=True)
-def _rows_of_runs(begin, n_runs):
-    rows = np.empty(n_runs, np.int32)
-    for y in range(len(begin) - 1):
-        rows[begin[y] : begin[y + 1]] = y
-    return rows
 
 
 @njit(cache=True, nogil=True)
@@ -96,22 +88,6 @@ def _label_of_regions(rows, starts, stops, region, n_regions, markers):
         if several[number]:
             label[number] = WALL
     return label
-
-
-@njit(cache=True, nogil=True)
-def _group_by_region(region, n_regions):
-    """Sort runs by region, in raster order within each; region r has ``[first[r], first[r+1])``."""
-    first = np.zeros(n_regions + 2, np.int64)
-    for run in range(len(region)):
-        first[region[run] + 1] += 1
-    for number in range(1, n_regions + 2):
-        first[number] += first[number - 1]
-    free = first.copy()
-    order = np.empty(len(region), np.int32)
-    for run in range(len(region)):
-        order[free[region[run]]] = run
-        free[region[run]] += 1
-    return order, first
 
 
 @njit(cache=True, nogil=True)
