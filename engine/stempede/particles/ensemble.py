@@ -105,7 +105,7 @@ class Ensemble:
         rows = []
         for size in dict.fromkeys((self.size, _SECOND_MEASURE)):
             unit, x, w, frame = sizes_of(inside, size)
-            common = {
+            common: dict[str, Any] = {
                 "scope": scope.name,
                 "sample": scope.sample,
                 "selection": selection,
