@@ -139,6 +139,8 @@ def _in_dm_tags(original: Mapping[str, Any], path: str) -> Any:
 def _acquired_at(metadata: Mapping[str, Any], original: Mapping[str, Any]) -> str:
     """Return the time of acquisition as ISO 8601, with its offset where the file says UTC."""
     seconds = lookup(original, "ser_header_parameters.Time")
+    if getattr(seconds, "ndim", 0):
+        seconds = seconds.ravel()[0]
     general = metadata.get("General") or {}
     date, time = general.get("date"), general.get("time")
     if date:

@@ -18,7 +18,7 @@ from stempede.io.handles import opened
 from stempede.io.image import RGB_NOTE, Image, Opened, check_memory, plane, plane_dtype
 from stempede.io.instrument import instrument_facts, mapped
 from stempede.io.tiff import choose
-from stempede.io.units import calibration
+from stempede.io.units import calibration, nm_per_unit
 
 PLUGINS: dict[str, str] = {
     ".dm3": "digitalmicrograph",
@@ -34,6 +34,12 @@ PLUGINS: dict[str, str] = {
 }
 """RosettaSciIO plugin by file extension."""
 
+_OPTIONS: dict[str, dict[str, Any]] = {
+    ".emd": {"select_type": "images"},
+    # opened lazily they would be opened for writing
+    ".hspy": {"mode": "r"},
+    ".zspy": {"mode": "r"},
+}
 _UNCOMPRESSED = {".dm3", ".dm4", ".ser", ".mrc", ".ali"}
 
 
@@ -57,6 +63,9 @@ class _Signal:
     def is_image(self) -> bool:
         """Whether it is one image or a stack of them, images in the last two axes."""
         n = self.array.ndim
+        if n == 3 and self.signal_axes == [0, 1, 2]:
+            # Berkeley EMD does not tell stacks from volumes: images are lengths in y and x
+            return all(nm_per_unit(a.get("units")) for a in self.axes[-2:])
         return n in (2, 3) and self.signal_axes == [n - 2, n - 1]
 
 
@@ -137,7 +146,7 @@ def drop_emi_twins(paths: Sequence[str]) -> tuple[list[str], int]:
 def _open(path: str) -> _Vendor:
     suffix = Path(path).suffix.lower()
     plugin = importlib.import_module(f"rsciio.{PLUGINS[suffix]}")
-    options: dict[str, Any] = {"select_type": "images"} if suffix == ".emd" else {}
+    options = _OPTIONS.get(suffix, {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -145,6 +154,9 @@ def _open(path: str) -> _Vendor:
         except FileNotFoundError:
             raise
         except Exception as error:
+            if "without lazy=True" in str(error):
+                # RGB images of DigitalMicrograph are read whole or not at all
+                return _Vendor(_signals(plugin.file_reader(path, lazy=False, **options)))
             # vendor readers raise anything on a broken file; here it gets one sentence
             raise InputError(
                 f"a {suffix[1:]} file wanted, found one that RosettaSciIO cannot read "
@@ -152,7 +164,11 @@ def _open(path: str) -> _Vendor:
             ) from error
     if suffix == ".emi" and not found:
         raise InputError("its .ser file wanted beside it, found none; copy both")
-    return _Vendor(tuple(_signal(k, s) for k, s in enumerate(found)))
+    return _Vendor(_signals(found))
+
+
+def _signals(found: Sequence[Mapping[str, Any]]) -> tuple[_Signal, ...]:
+    return tuple(_signal(k, s) for k, s in enumerate(found))
 
 
 def _said(error: Exception) -> str:
