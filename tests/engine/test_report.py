@@ -1,31 +1,27 @@
 """The report of a run: honest pages of full, partial and empty runs, in one file."""
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from stempede.arrow import to_arrow
 from stempede.errors import ResultsError
+from stempede.frames import Frames
 from stempede.io.maps import MapStore
+from stempede.io.results import Results
+from stempede.io.sources import SourceReader, open_frames
 from stempede.particles.ensemble import Ensemble
 from stempede.report import write_report
+from stempede.report.compare import compare_runs
 from stempede.report.findings import gather
 from stempede.report.folder import RunFolder
 from stempede.tables import FRAMES, PARTICLES, PROBLEMS, Table
 
 SHAPE = (120, 170)
 NM = 0.5
-
-
-def write_table(run: Path, name: str, table: Table) -> None:
-    (run / name).mkdir(parents=True, exist_ok=True)
-    pq.write_table(to_arrow(table), run / name / "part-00000.parquet")
 
 
 def particle_rows(n_frames: int, per_frame: int, calibrated: bool, seed: int = 5) -> Table:
@@ -97,8 +93,6 @@ def make_run(
     **document: object,
 ) -> Path:
     """Write a run folder whose sizes come from the real reduction."""
-    run = folder / "run"
-    run.mkdir()
     frames = frame_rows(folder, n_frames, calibrated, failed)
     particles = particle_rows(n_frames, per_frame, calibrated)
     particles = particles.take(particles["frame"] >= failed)
@@ -106,19 +100,28 @@ def make_run(
         {"frame": k, "stage": "read", "reason": "is <script>broken</script>", "source": f"s{k}"}
         for k in range(failed)
     ]
+    said = {"state": "done", "reduced": True, "timings": {"read": 1.5}, **document}
+    results = Results.create(folder / "run", said, image_files(folder, n_frames, kept=sources))
+    results.lock.release()
     tables = Ensemble()({"frames": frames, "particles": particles})
     tables |= {"frames": frames, "particles": particles}
     tables["problems"] = Table.from_rows(PROBLEMS, problems)
     for name, table in tables.items():
-        write_table(run, name, table)
-    if sources:
-        rng = np.random.default_rng(0)
-        for k in range(n_frames):
-            image = rng.integers(90, 110, SHAPE, dtype=np.uint16)
-            tifffile.imwrite(folder / f"a&b_{k}.tif", image)
-    said = {"state": "done", "reduced": True, "timings": {"read": 1.5}, **document}
-    (run / "run.json").write_text(json.dumps(said))
-    return run
+        results.write_table(name, table)
+    return results.path
+
+
+def image_files(folder: Path, n: int, kept: bool) -> Frames:
+    """Write TIFF files and open them; a run remembers where its pixels are."""
+    rng = np.random.default_rng(0)
+    files = [folder / f"a&b_{k}.tif" for k in range(n)]
+    for file in files:
+        tifffile.imwrite(file, rng.integers(90, 110, SHAPE, dtype=np.uint16))
+    frames = open_frames([str(f) for f in files]) if files else Frames((), SourceReader())
+    if not kept:
+        for file in files:
+            file.unlink()
+    return frames
 
 
 class Reader(HTMLParser):
@@ -287,3 +290,16 @@ def test_no_run_is_an_error(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ResultsError, match="not JSON"):
         write_report(tmp_path)
+
+
+def test_runs_side_by_side(tmp_path):
+    for name, calibrated in (("a", True), ("b", False), ("c", True)):
+        (tmp_path / name).mkdir()
+        make_run(tmp_path / name, calibrated=calibrated, per_frame=0 if name == "c" else 20)
+    text = compare_runs([tmp_path / name / "run" for name in "abc"])
+    head, first, second, third, *notes = text.splitlines()
+    assert head.split()[:2] == ["run", "size"]
+    assert "major axis, nm" in first
+    assert "major axis, px" in second
+    assert "no particles" in third or "–" in third
+    assert any("not comparable" in n for n in notes)

@@ -20,6 +20,26 @@ def _none() -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """Shift of the mean size with the threshold.
+
+    Parameters
+    ----------
+    scales : (k,) float64 array
+        Factors on the threshold of the recipe, rising.
+    shifts : tuple of Interval
+        Relative shifts of the mean.
+    n, n_frames : int
+        Particles at scale 1, frames measured again.
+    """
+
+    scales: np.ndarray
+    shifts: tuple[Interval, ...]
+    n: int
+    n_frames: int
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """Size statistics of a run.
 
@@ -41,8 +61,8 @@ class Ensemble:
         Quantile-quantile points by law.
     frames, means, counts : (k,) arrays
         Per frame with particles, in order.
-    factors, changes : (m,) arrays
-        Threshold relative to the recipe's, and relative change of the mean.
+    sensitivity : Sensitivity or None
+        What other thresholds give; None if that was not measured.
     """
 
     headline: Summary | None = None
@@ -55,8 +75,7 @@ class Ensemble:
     frames: np.ndarray = field(default_factory=_none)
     means: np.ndarray = field(default_factory=_none)
     counts: np.ndarray = field(default_factory=_none)
-    factors: np.ndarray = field(default_factory=_none)
-    changes: np.ndarray = field(default_factory=_none)
+    sensitivity: Sensitivity | None = None
 
     @property
     def measure(self) -> str:
@@ -80,7 +99,6 @@ def read_ensemble(run: RunFolder) -> Ensemble:
     per_frame = run.columns("frame_sizes")
     means = np.asarray(per_frame["mean"], float)
     seen = np.isfinite(means)
-    factors, changes = _sensitivity(run)
     return Ensemble(
         headline=_headline(measures),
         measures=measures,
@@ -92,8 +110,7 @@ def read_ensemble(run: RunFolder) -> Ensemble:
         frames=np.asarray(per_frame["frame"])[seen],
         means=means[seen],
         counts=np.asarray(per_frame["n"], float)[seen],
-        factors=factors,
-        changes=changes,
+        sensitivity=_sensitivity(run),
     )
 
 
@@ -164,13 +181,21 @@ def _quantiles(run: RunFolder) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _sensitivity(run: RunFolder) -> tuple[np.ndarray, np.ndarray]:
-    """Return threshold factors and relative changes of the session's mean."""
+def _sensitivity(run: RunFolder) -> Sensitivity | None:
     table = run.columns("sensitivity")
-    if not len(table):
-        return _none(), _none()
-    factors, means = (np.asarray(table[k], float) for k in ("factor", "mean"))
-    order = np.argsort(factors)
-    factors, means = factors[order], means[order]
-    at = int(np.argmin(np.abs(factors - 1)))
-    return factors, means / means[at] - 1
+    table = table.take(np.asarray(table.text("scope"), dtype=object) == "session")
+    if len(table) < 2:
+        return None
+    table = table.take(np.argsort(table["threshold_scale"]))
+    at = int(np.argmin(np.abs(table["threshold_scale"] - 1)))
+    return Sensitivity(
+        scales=table["threshold_scale"],
+        shifts=tuple(
+            Interval(*(float(v) for v in row))
+            for row in zip(
+                table["mean_shift"], table["shift_ci_low"], table["shift_ci_high"], strict=True
+            )
+        ),
+        n=int(table["n"][at]),
+        n_frames=int(table["n_frames"][at]),
+    )

@@ -192,13 +192,17 @@ def outcome_bars(counts: Mapping[str, int]) -> Any:
     return figure
 
 
-def sensitivity(factors: np.ndarray, change: np.ndarray, mean: Interval, measure: str) -> Any:
-    """Draw the change of the mean size with the threshold, beside the statistical interval.
+def sensitivity(
+    scales: np.ndarray, shifts: Sequence[Interval], mean: Interval, measure: str
+) -> Any:
+    """Draw the shift of the mean size with the threshold, beside the statistical interval.
 
     Parameters
     ----------
-    factors, change : (k,) arrays
-        Threshold relative to the recipe's, and relative change of the mean.
+    scales : (k,) array
+        Thresholds relative to the recipe's.
+    shifts : sequence of Interval
+        Relative shifts of the mean.
     mean : Interval
         Its half-width is the band.
     measure : str
@@ -207,12 +211,15 @@ def sensitivity(factors: np.ndarray, change: np.ndarray, mean: Interval, measure
     figure, axes = start()
     if mean.known and mean.value:
         low, high = (100 * (v / mean.value - 1) for v in (mean.low, mean.high))
-        axes.axhspan(
-            low, high, color=style.ORANGE, alpha=0.3, linewidth=0, label="95 % CI of the mean"
-        )
+        label = "95 % CI of the mean"
+        axes.axhspan(low, high, color=style.ORANGE, alpha=0.3, linewidth=0, label=label)
     axes.axhline(0, color=style.MUTED, linewidth=0.8)
-    axes.plot(100 * (factors - 1), 100 * change, "o-", color=style.BLUE, label=measure)
-    axes.set_xticks(100 * (factors - 1))
+    x = 100 * (scales - 1)
+    for at, shift in zip(x, shifts, strict=True):
+        if shift.known:
+            axes.plot([at, at], [100 * shift.low, 100 * shift.high], color=style.BLUE, linewidth=2)
+    axes.plot(x, [100 * s.value for s in shifts], "o-", color=style.BLUE, label=measure)
+    axes.set_xticks(x, [f"{v:+.0f}" if round(v) else "0" for v in x])
     axes.set_xlabel("change of threshold, %")
     axes.set_ylabel("change of mean size, %")
     legend_above(figure, axes)

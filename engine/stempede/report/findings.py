@@ -107,6 +107,8 @@ def gather(run: RunFolder) -> Findings:
     sizes = [size_field(m, u) for m in (*FEATURE_SIZES, ensemble.measure) for u in ("px", "nm")]
     wanted = dict.fromkeys([*_COLUMNS, *sizes, *(name for name, _ in FEATURES)])
     particles = run.columns("particles", list(wanted))
+    # a killed run may have particles of a chunk whose frames were never written
+    particles = particles.take(np.isin(particles["frame"], run.frames["frame"]))
     return Findings(run, particles, ensemble, outcomes(particles))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,13 @@ class RunFolder:
         Run folder with a run.json.
     document : mapping
         Contents of run.json.
+    computed : mapping of str to Columns
+        Tables that stand for those on disk.
     """
 
     path: Path
     document: Mapping[str, Any]
+    computed: Mapping[str, Columns] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
@@ -87,7 +90,13 @@ class RunFolder:
             raise ResultsError(f"{path / 'run.json'} is not JSON ({error})") from error
         if not isinstance(document, dict):
             raise ResultsError(f"{path / 'run.json'} is not a JSON object")
-        return cls(path, document)
+        run = cls(path, {**_totals(path, document), **document})
+        if not run.provisional:
+            return run
+        from stempede.report.provisional import reduced_so_far
+
+        made = reduced_so_far(path, document)
+        return replace(run, computed={name: Columns(t.columns) for name, t in made.items()})
 
     @property
     def name(self) -> str:
@@ -106,6 +115,8 @@ class RunFolder:
 
     def columns(self, table: str, names: Sequence[str] | None = None) -> Columns:
         """Read a table, or some columns of it; one that is not there has no rows."""
+        if table in self.computed:
+            return self.computed[table]
         folder = self.path / table
         # names that begin with a dot are being written
         parts = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
@@ -131,6 +142,16 @@ class RunFolder:
     def problems(self) -> Columns:
         """The problems table."""
         return self.columns("problems")
+
+
+def _totals(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the times of a run that was killed before it could add them up."""
+    if "timings" in document:
+        return {}
+    from stempede.io.results import Results
+    from stempede.provenance import totals
+
+    return totals(Results(path).summaries())
 
 
 def _to_numpy(column: Any) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from stempede.errors import ResultsError
 from stempede.report import record, sections, style
-from stempede.report.findings import Findings
+from stempede.report.findings import Findings, gather
+from stempede.report.folder import RunFolder
 from stempede.report.headline import headline
 from stempede.report.html import Html, join, tag
 from stempede.report.show import overlays
@@ -23,6 +24,44 @@ TITLES = {
     "provenance": "Provenance",
     "speed": "Speed",
 }
+
+
+def write_report(run: Path | str) -> Path:
+    """Write ``report.html`` and ``figures/`` of a run, finished or not.
+
+    The page stands alone: it opens offline and carries its figures. What a run lacks (particles,
+    calibration, label maps, the source files) is said on the page and left out.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    ResultsError
+        The folder is not a run, or cannot be written to.
+    """
+    found = gather(RunFolder.open(run))
+    folder = found.run.path / "figures"
+    try:
+        folder.mkdir(exist_ok=True)
+        text = render(found, folder)
+        page = found.run.path / "report.html"
+        temporary = page.with_name(".report.html")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(page)
+    except OSError as error:
+        raise ResultsError(
+            f"wanted to write the report into {found.run.path}, but {error}; make room or "
+            "change its permissions"
+        ) from error
+    return page
 
 
 def render(found: Findings, figures_folder: Path) -> str:
@@ -85,12 +124,8 @@ def document(title: str, body: Html) -> str:
 def subtitle(found: Findings) -> str:
     """Return when and from what the run was made."""
     document = found.run.document
-    parts = [document.get("origin") or document.get("source"), document.get("finished_at")]
-    return " · ".join(_words(p) for p in parts if p)
-
-
-def _words(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    parts = [document.get("origin"), document.get("finished_at") or document.get("started_at")]
+    return " · ".join(str(p) for p in parts if p)
 
 
 def banner(found: Findings) -> Html | None:
@@ -98,9 +133,11 @@ def banner(found: Findings) -> Html | None:
     run = found.run
     said: list[str] = []
     if run.provisional:
+        total = run.document.get("n_frames")
+        share = f" {len(run.frames):,} of {total:,} frames are done." if total else ""
         said.append(
-            f"Provisional: the run is {record.state(run)}. Every number below is of what was "
-            "measured so far; `stempede resume` completes it."
+            f"Provisional: the run is {record.state(run)}.{share} Every number below is of what "
+            "was measured so far; `stempede resume` completes it."
         )
     states = run.frames.text("state")
     if states and all(s == "problem" for s in states):

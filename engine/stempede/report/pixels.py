@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from stempede.errors import ResultsError
-from stempede.frames import FrameRecord, Frames
+from stempede.errors import ResultsError, StempedeError
+from stempede.frames import Frames
 from stempede.io.maps import MapStore
-from stempede.io.sources import SourceReader
-from stempede.report.folder import RunFolder
+from stempede.io.results import Results
 
 
-def label_map(run: RunFolder, frame: int) -> np.ndarray | None:
-    """Return the (y, x) label map of a frame, None where the run kept none."""
-    maps = MapStore(run.path)
-    if not maps.path("labels", frame).is_dir():
-        return None
-    return maps.read("labels", frame)
+@dataclass(frozen=True)
+class Pixels:
+    """Where the images of a run are read from.
 
-
-def read_pixels(run: RunFolder, frame: int) -> np.ndarray:
-    """Return the (y, x) float32 pixels of a frame, in counts, from its source.
-
-    Raises
-    ------
-    InputError
-        The source is not there any more, or cannot be read.
+    Parameters
+    ----------
+    frames : Frames or None
+        The frames that the run began with; None where they cannot be had.
+    reason : str
+        Why not.
+    maps : MapStore
+        Maps that the run kept.
     """
-    table = run.frames
-    rows = np.flatnonzero(np.asarray(table["frame"]) == frame)
-    if not len(rows):
-        raise ResultsError(f"frame {frame} is not in the frames table of {run.path}")
-    row = rows[0]
-    record = FrameRecord(
-        frame=frame,
-        source=table.text("source")[row],
-        page=int(table["page"][row]),
-        shape=(int(table["height_px"][row]), int(table["width_px"][row])),
-        dtype="",
-    )
-    return Frames((record,), SourceReader(_signal(run))).load(record)
 
+    frames: Frames | None
+    reason: str
+    maps: MapStore
 
-def _signal(run: RunFolder) -> str | None:
-    """Return which signal of multi-signal files the run was of."""
-    options: Any = run.document.get("source_options", {})
-    return options.get("signal") if isinstance(options, Mapping) else None
+    @classmethod
+    def of(cls, run: Path) -> Pixels:
+        """Find the frames of a run folder again; files are opened when a frame is read."""
+        maps = MapStore(run)
+        try:
+            return cls(Results(run).frames(), "", maps)
+        except StempedeError as error:
+            return cls(None, str(error), maps)
+
+    def image(self, frame: int) -> np.ndarray:
+        """Return the (y, x) float32 pixels of a frame, in counts.
+
+        Raises
+        ------
+        InputError, ResultsError
+            The source is not there any more, or cannot be read.
+        """
+        if self.frames is None:
+            raise ResultsError(self.reason)
+        (record,) = self.frames.select([frame]).records
+        return self.frames.load(record)
+
+    def labels(self, frame: int) -> np.ndarray | None:
+        """Return the (y, x) label map of a frame, None where the run kept none."""
+        if not self.maps.path("labels", frame).is_dir():
+            return None
+        return self.maps.read("labels", frame)

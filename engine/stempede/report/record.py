@@ -175,24 +175,36 @@ def provenance(found: Findings) -> Html:
     )
     recipe = document.get("recipe")
     shown = recipe if isinstance(recipe, str) else json.dumps(recipe, indent=1, default=str)
-    whole = json.dumps(document, indent=1, default=str)
+    # what is listed above or below, or is long and says nothing to a reader
+    left_out = ("recipe", "chunks", "timings", "ledger")
+    rest = {k: v for k, v in document.items() if k not in left_out}
+    notes = [str(n) for key in ("notes", "run_notes") for n in document.get(key) or ()]
     return section(
         "provenance",
         "Provenance",
         known,
+        tag("ul", *(tag("li", n) for n in notes[:50])) if notes else None,
         tag("details", tag("summary", "Recipe in full"), tag("pre", shown)) if recipe else None,
-        tag("details", tag("summary", "run.json"), tag("pre", whole)),
+        tag(
+            "details",
+            tag("summary", "run.json, without chunks and timings"),
+            tag("pre", json.dumps(rest, indent=1, default=str, ensure_ascii=False)),
+        ),
     )
 
 
 _FACTS = {
     "command": "command",
+    "origin": "source",
+    "recipe_name": "recipe",
+    "recipe_overrides": "settings",
     "recipe_hash": "recipe hash",
     "device": "device",
+    "workers": "workers",
+    "threads": "threads per worker",
     "host": "host",
     "started_at": "started",
     "finished_at": "finished",
-    "seed": "seed",
 }
 
 

@@ -284,18 +284,19 @@ def systematics(found: Findings, sketch: Sketch) -> Html | None:
     """Return what statistics do not cover: threshold, and drift over the frames."""
     summary, ensemble = found.headline, found.ensemble
     drawn = []
-    if summary is not None and len(ensemble.factors):
-        largest = 100 * float(np.abs(ensemble.changes).max())
+    again = ensemble.sensitivity
+    if summary is not None and again is not None:
+        largest = 100 * max(abs(s.value) for s in again.shifts)
         drawn.append(
             sketch(
                 "sensitivity",
                 "Change of the mean size with the segmentation threshold",
-                f"Segmentation repeated with the threshold changed, on a seeded part of the "
-                f"frames: the mean {summary.name} moves by up to {largest:.2g} %. "
-                "The band is the statistical 95 % CI of the whole session, for comparison.",
+                f"{basis(again.n, again.n_frames)} measured again with other thresholds: the "
+                f"mean {summary.name} moves by up to {largest:.2g} % (bars: 95 % CI of the shift). "
+                "The band is the 95 % CI of the session's mean, which this comes on top of.",
                 figures.sensitivity,
-                ensemble.factors,
-                ensemble.changes,
+                again.scales,
+                again.shifts,
                 summary.mean,
                 summary.name,
             )

@@ -10,7 +10,7 @@ from stempede.errors import StempedeError
 from stempede.report import overlays as draw
 from stempede.report.findings import Findings
 from stempede.report.html import Html, section, tag
-from stempede.report.pixels import label_map, read_pixels
+from stempede.report.pixels import Pixels
 
 
 def overlays(found: Findings, folder: Path) -> Html | None:
@@ -26,8 +26,9 @@ def overlays(found: Findings, folder: Path) -> Html | None:
         np.asarray(found.particles["contrast"], float),
     )
     chosen = draw.choose(frames, scores)
-    drawn = [_one(found, choice, folder, len(chosen)) for choice in chosen]
-    traced = any(label_map(found.run, c.frame) is not None for c in chosen)
+    pixels = Pixels.of(found.run.path)
+    drawn = [_one(found, choice, pixels, folder, len(chosen)) for choice in chosen]
+    traced = any(pixels.labels(c.frame) is not None for c in chosen)
     how = (
         ["Outlines are the label maps that the run kept."]
         if traced
@@ -63,7 +64,7 @@ def _measured(found: Findings) -> np.ndarray:
     return np.sort(np.asarray(table["frame"])[usable].astype(np.int64))
 
 
-def _one(found: Findings, choice: draw.Choice, folder: Path, share: int) -> Html:
+def _one(found: Findings, choice: draw.Choice, pixels: Pixels, folder: Path, share: int) -> Html:
     """Return one overlay with its caption, or why it cannot be shown."""
     here = np.asarray(found.particles["frame"]) == choice.frame
     rows = found.particles.take(np.flatnonzero(here))
@@ -73,14 +74,14 @@ def _one(found: Findings, choice: draw.Choice, folder: Path, share: int) -> Html
         f"{int(accepted.sum()):,} accepted of {len(rows):,} regions. {_source(found, choice.frame)}"
     )
     try:
-        image = read_pixels(found.run, choice.frame)
+        image = pixels.image(choice.frame)
     except (StempedeError, OSError) as error:
         return tag(
             "figure",
             tag("p", f"The pixels cannot be read again: {error}", class_="note"),
             tag("figcaption", caption),
         )
-    labels = label_map(found.run, choice.frame)
+    labels = pixels.labels(choice.frame)
     if labels is not None and labels.shape == image.shape:
         rgb = draw.draw_labels(image, labels, rows["label"][accepted])
     else:
