@@ -202,6 +202,26 @@ class Pipeline:
         return tables
 
 
+def merged(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcomes of parts of a chunk, in frame order, as one."""
+    timings: dict[str, float] = {}
+    for outcome in outcomes:
+        for stage, seconds in outcome.timings_s.items():
+            timings[stage] = timings.get(stage, 0.0) + seconds
+    names = [name for o in outcomes for name in o.maps]
+    return Outcome(
+        tables={n: Table.concat([o.tables[n] for o in outcomes]) for n in outcomes[0].tables},
+        maps={
+            n: np.concatenate([o.maps[n] for o in outcomes if n in o.maps])
+            for n in dict.fromkeys(names)
+        },
+        frames=np.concatenate([o.frames for o in outcomes]),
+        pixel_size_nm=np.concatenate([o.pixel_size_nm for o in outcomes]),
+        timings_s=timings,
+        notes=tuple(note for o in outcomes for note in o.notes),
+    )
+
+
 def problem_rows(problems: Iterable[Problem], frames: Frames) -> Table:
     """Return the ``problems`` table, with source and page of each frame."""
     records = {r.frame: r for r in frames.records}

@@ -18,13 +18,17 @@ import numpy as np
 
 from stempede.arrow import from_arrow, to_arrow
 from stempede.errors import ResultsError
+from stempede.frames import Frames
 from stempede.io.atomic import LOCK, Lock, write_bytes, write_error, write_json
 from stempede.io.maps import MapStore
+from stempede.io.records import read_frames, write_frames
 from stempede.tables import SCHEMAS, Field, Schema, Table
 
 RUN = "run.json"
 PREPARED = "prepared"
 LAST = "frames"
+SUMMARY = b"summary"
+FRAMES_FILE = "frames.json"
 
 
 class Results:
@@ -51,8 +55,13 @@ class Results:
             )
 
     @classmethod
-    def create(cls, path: Path | str, run: Mapping[str, Any]) -> Results:
+    def create(
+        cls, path: Path | str, run: Mapping[str, Any], frames: Frames | None = None
+    ) -> Results:
         """Make a run folder, lock it and write ``run.json``; on failure nothing is left behind.
+
+        The records of ``frames`` are written just before: a folder is a run, and can be
+        resumed, from the moment that ``run.json`` is there.
 
         Raises
         ------
@@ -66,6 +75,8 @@ class Results:
         try:
             lock.acquire()
             _refuse_occupied(path)
+            if frames is not None:
+                write_frames(path / FRAMES_FILE, frames)
             write_json(path / RUN, dict(run))
         except BaseException:
             lock.release()
@@ -108,6 +119,10 @@ class Results:
         """Change fields of ``run.json``, atomically."""
         write_json(self.path / RUN, {**self.run, **changes})
 
+    def frames(self, given: Frames | None = None) -> Frames:
+        """Return the frames the run began with; ``given`` lends a reader of the user's own."""
+        return read_frames(self.path / FRAMES_FILE, given)
+
     @property
     def maps(self) -> MapStore:
         """The maps that were kept."""
@@ -125,8 +140,17 @@ class Results:
         found = (self.path / table).glob("part-*.parquet")
         return dict(sorted((int(p.stem.removeprefix("part-")), p) for p in found))
 
-    def write_chunk(self, chunk: int, tables: Mapping[str, Table]) -> None:
+    def write_chunk(
+        self, chunk: int, tables: Mapping[str, Table], summary: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the parts of one chunk, the one that marks it done last.
+
+        Parameters
+        ----------
+        chunk : int
+        tables : mapping of str to Table
+        summary : mapping, optional
+            How it went, as JSON can hold it; kept in the metadata of the last part.
 
         Raises
         ------
@@ -134,15 +158,30 @@ class Results:
             The disk is full or refuses; the chunk then counts as not done.
         """
         for name in sorted(tables, key=lambda name: name == LAST):
-            self._write_part(name, chunk, tables[name])
+            self._write_part(name, chunk, tables[name], summary if name == LAST else None)
 
-    def _write_part(self, name: str, chunk: int, table: Table) -> None:
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return the summaries of the chunks that are done, in order."""
+        import pyarrow.parquet as pq
+
+        found = [
+            (pq.read_schema(p).metadata or {}).get(SUMMARY) for p in self._parts(LAST).values()
+        ]
+        return [json.loads(text) for text in found if text]
+
+    def _write_part(
+        self, name: str, chunk: int, table: Table, summary: Mapping[str, Any] | None = None
+    ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         folder = self.path / name
         sink = pa.BufferOutputStream()
-        pq.write_table(to_arrow(table), sink, compression="zstd")
+        arrow = to_arrow(table)
+        if summary is not None:
+            notes = {**arrow.schema.metadata, SUMMARY: json.dumps(summary)}
+            arrow = arrow.replace_schema_metadata(notes)
+        pq.write_table(arrow, sink, compression="zstd")
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -187,8 +226,10 @@ class Results:
         if not chunks:
             self._write_part(name, 0, table)
             return
+        summaries = {s["chunk"]: s for s in self.summaries()} if name == LAST else {}
         for chunk, frames in enumerate(chunks):
-            self._write_part(name, chunk, table.take(np.isin(table["frame"], frames)))
+            rows = table.take(np.isin(table["frame"], frames))
+            self._write_part(name, chunk, rows, summaries.get(chunk))
 
     def write_prepared(self, name: str, numbers: Mapping[str, Any]) -> None:
         """Keep the numbers of a Prepare as ``prepared/<name>.json``."""
@@ -227,7 +268,12 @@ def _refuse_occupied(path: Path) -> None:
     """Raise unless the folder is absent or empty."""
     if path.exists() and not path.is_dir():
         raise ResultsError(f"wanted a folder for the run, found a file: {path}; choose another")
-    entries = [p.name for p in path.iterdir() if p.name != LOCK] if path.is_dir() else []
+    entries = [p.name for p in path.iterdir()] if path.is_dir() else []
+    if RUN not in entries:
+        # a run killed before it began leaves these; it starts again
+        temporary = (f".{RUN}-", f".{FRAMES_FILE}-")
+        ours = [e for e in entries if e in (LOCK, FRAMES_FILE) or e.startswith(temporary)]
+        entries = sorted(set(entries) - set(ours))
     if RUN in entries:
         with Lock(path):
             state = Results(path).run.get("state", "unknown")
