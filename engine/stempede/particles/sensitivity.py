@@ -15,8 +15,8 @@ from scipy import stats
 
 from stempede.errors import InputError
 from stempede.particles.clusters import LEVEL, Sample, degrees_of_freedom, moments
-from stempede.particles.ensemble import sizes_of
 from stempede.particles.scopes import Scope, scopes
+from stempede.particles.summary import sizes_of
 from stempede.tables import Field, Schema, Table, declare
 
 THRESHOLD_SCALES = (0.9, 1.0, 1.1)
@@ -126,8 +126,8 @@ def sensitivity(measured: Mapping[float, Table], frames: Table, size: str) -> Ta
 
 def _sample(scope: Scope, particles: Table, size: str) -> tuple[str, Sample]:
     """Accepted sizes of one scope."""
-    inside = particles.take(particles["accepted"] & scope.rows_of(particles))
-    unit, x, w, frame = sizes_of(inside, size)
+    kept = np.flatnonzero(particles["accepted"] & scope.rows_of(particles))
+    unit, x, w, frame = sizes_of(particles, size, kept)
     return unit, scope.sample_of(frame, x, w)
 
 
