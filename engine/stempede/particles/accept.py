@@ -59,7 +59,7 @@ class Accept:
         must then also lie five robust standard deviations (of log size) above it.
     """
 
-    smallest_px: float = 5.0
+    smallest_px: float = 3.0
     smallest_share: float = 0.2
     least_contrast: float = 0.0
     clump_ratio: float = 1.3
@@ -168,7 +168,12 @@ def _host_columns(batch: Batch) -> dict[str, np.ndarray]:
         "equivalent_diameter_px",
         "contrast",
     )
-    return {name: batch.backend.download(particles[name], Accept.name) for name in names}
+    columns = {name: particles[name] for name in names}
+    # features are on the host already; a stage of the user's own may keep its on the device
+    return {
+        name: batch.backend.download(c, Accept.name) if hasattr(c, "get") else c
+        for name, c in columns.items()
+    }
 
 
 def _weights(here: dict[str, np.ndarray], area: Usable) -> np.ndarray:
