@@ -80,6 +80,7 @@ REDUCES: dict[str, str] = {
 }
 DOORS: dict[str, str] = {
     "open_frames": "stempede.io.sources:open_frames",
+    "calibrate": "stempede.preprocess.calibrate:calibrate",
     "results": "stempede.io.results:Results",
     "curate": "stempede.particles.curation:apply_exclusions",
 }

@@ -157,7 +157,7 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Measure the pixel size on a reference and write it for other images to use."""
-    from stempede.io.calibrate import calibrate as measure
+    from stempede.reference import calibrate as measure
 
     typer.echo(
         measure(
