@@ -14,15 +14,18 @@ from stempede.cli.app import app
 from stempede.errors import StempedeError
 
 # importing a module registers its commands
-from stempede.cli import inspect, measure, sessions  # noqa: F401  # isort: skip
+from stempede.cli import demo, inspect, measure, sessions  # noqa: F401  # isort: skip
 
 __all__ = ["app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave the process with its exit status."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("stempede").setLevel(logging.INFO)
+    # only our own words: Dask and the readers log for their developers
+    log = logging.getLogger("stempede")
+    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.setLevel(logging.INFO)
+    log.propagate = False
     try:
         status = app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
     except StempedeError as error:

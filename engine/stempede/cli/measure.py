@@ -1,0 +1,190 @@
+"""Commands that measure: run, resume, preview."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stempede.cli.app import (
+    AsJson,
+    CalibrationFile,
+    FrameRange,
+    MetadataFile,
+    PixelSize,
+    Quiet,
+    RecipeOption,
+    Run,
+    Sample,
+    ScaleBar,
+    SetOption,
+    Signal,
+    Source,
+    app,
+    parse_bytes,
+    parse_slice,
+)
+from stempede.cli.progress import Progress
+from stempede.cli.summary import describe, status, summarise
+
+Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; one per core or per card.")]
+Scheduler = Annotated[str | None, typer.Option(help="An existing Dask scheduler, tcp://host:port.")]
+Memory = Annotated[str | None, typer.Option(help="Budget over all processes, such as 4GiB.")]
+Keep = Annotated[str | None, typer.Option(help="Maps to keep, comma-separated; 'none' keeps none.")]
+Size = Annotated[
+    str | None, typer.Option(help="Headline size measure: major_axis, equivalent_diameter, …")
+]
+Pattern = Annotated[
+    str | None, typer.Option(help="Folder names to labels, such as '{sample}/{condition}'.")
+]
+Allowed = Annotated[
+    float,
+    typer.Option("--allow-problems", help="Share of problem frames that still ends with 0."),
+]
+
+
+@app.command()
+def run(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; new or empty.")],
+    recipe: RecipeOption = "particles",
+    assignments: SetOption = None,
+    size: Size = None,
+    pixel_size_nm: PixelSize = None,
+    scale_bar_nm: ScaleBar = None,
+    metadata: MetadataFile = None,
+    pattern: Pattern = None,
+    signal: Signal = None,
+    sample: Sample = None,
+    calibration: CalibrationFile = None,
+    frames: FrameRange = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    memory: Memory = None,
+    keep: Keep = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")
+    ] = False,
+    allow_problems: Allowed = 0.1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a session: tables, figures and a report into a folder."""
+    from stempede.recipe import Recipe
+    from stempede.session import RunOptions, Session
+
+    changes = [*(assignments or []), *([f'particles.ensemble.size="{size}"'] if size else [])]
+    chosen = Recipe.load(recipe)
+    options = RunOptions(
+        device=device,
+        workers=workers,
+        scheduler=scheduler,
+        memory_bytes=parse_bytes(memory),
+        keep=_maps(keep),
+    )
+    session = Session.open(
+        source,
+        chosen.set(*changes) if changes else chosen,
+        out,
+        options,
+        provenance={"command": " ".join(sys.argv)},
+        pixel_size_nm=pixel_size_nm,
+        scale_bar_nm=scale_bar_nm,
+        metadata=metadata,
+        pattern=pattern,
+        signal=signal,
+        sample=sample,
+        calibration=calibration,
+        frames=parse_slice(frames),
+    )
+    if not quiet:
+        for note in session.frames.notes:
+            typer.echo(note, err=True)
+    if dry_run:
+        typer.echo(
+            "\n".join([f"route        {session.pipeline!r}", *session.plan(measure=True).lines()])
+        )
+        return
+    finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems)
+
+
+@app.command()
+def resume(
+    run: Run,
+    exclude: Annotated[
+        Path | None,
+        typer.Option("--exclude", help="CSV of particles to set aside: frame, particle, reason."),
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    allow_problems: Allowed = 0.1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped, or set particles aside without measuring anew."""
+    from stempede.session import Session
+
+    session = Session.resume(run, exclude=exclude)
+    if session.finished and exclude is None:
+        typer.echo(f"{run} is finished; nothing is left to do")
+        return
+    finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems)
+
+
+def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
+    """Run a session, write its report, say how it went, and leave with the exit status."""
+    from stempede.report.page import write_report
+
+    with Progress(quiet=quiet or as_json) as progress:
+        session.run(progress)
+    page = write_report(session.out)
+    summary = summarise(session.out)
+    if as_json:
+        typer.echo(json.dumps({**summary, "report": str(page)}, indent=1))
+    elif not quiet:
+        typer.echo("\n".join(describe(summary)))
+        typer.echo(page)
+    raise typer.Exit(status(summary, allowed))
+
+
+@app.command()
+def preview(
+    source: Source,
+    frame: Annotated[int, typer.Option(help="Number of the frame, from 0.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    recipe: RecipeOption = "particles",
+    assignments: SetOption = None,
+    pixel_size_nm: PixelSize = None,
+    scale_bar_nm: ScaleBar = None,
+    signal: Signal = None,
+    device: Device = "auto",
+) -> None:
+    """Measure one frame and draw what was found over it, to try a recipe."""
+    from stempede.cli.preview import measure_one
+    from stempede.report.preview import preview_png
+
+    batch = measure_one(
+        source,
+        frame,
+        recipe,
+        assignments or [],
+        device,
+        pixel_size_nm=pixel_size_nm,
+        scale_bar_nm=scale_bar_nm,
+        signal=signal,
+    )
+    preview_png(out, batch)
+    particles = batch.tables["particles"]
+    typer.echo(f"{int(particles['accepted'].sum())} of {len(particles)} regions accepted")
+    typer.echo(out)
+
+
+def _maps(keep: str | None) -> tuple[str, ...] | None:
+    if keep is None:
+        return None
+    return () if keep == "none" else tuple(name.strip() for name in keep.split(",") if name.strip())
