@@ -1,5 +1,6 @@
 """Arrays of every library reach the right side, and nothing heavy is imported before."""
 
+import os
 import subprocess
 import sys
 
@@ -34,7 +35,11 @@ def test_importing_the_kernels_imports_nothing_heavy():
         "print([m for m in ('numba', 'torch', 'triton', 'cupy', 'scipy') if m in sys.modules])"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert answer.stdout.strip() == "[]"
 

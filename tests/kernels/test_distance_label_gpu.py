@@ -1,0 +1,78 @@
+"""GPU versions of distance and label: interpreted, compiled without a device, and on one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stempede_kernels import compile_check
+from stempede_kernels.distance import distance
+from stempede_kernels.label import label
+
+pytest.importorskip("triton")
+torch = pytest.importorskip("torch")
+
+
+def test_in_the_interpreter():
+    """A process of its own: the interpreter must be chosen before the kernels are imported."""
+    file = Path(__file__).with_name("interpreted_distance_label.py")
+    paths = os.pathsep.join([*sys.path, str(file.parent)])
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "-o", "addopts=", str(file)],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout
+    assert "13 passed" in answer.stdout
+
+
+def test_compiled_without_a_device_nothing_spills():
+    rows = compile_check.check(["distance", "label"])
+    assert {row["architecture"] for row in rows} == {80, 90}
+    assert len(rows) == 10
+    assert all(8 <= row["registers"] <= 64 for row in rows)
+    assert compile_check.spilling(rows) == []
+
+
+def test_every_folder_with_a_gpu_version_is_checked():
+    assert {"distance", "label"} <= set(compile_check.folders_with_gpu())
+    assert "watershed" not in compile_check.folders_with_gpu()
+
+
+def test_the_check_refuses_to_run_in_the_interpreter(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(RuntimeError, match="TRITON_INTERPRET set"):
+        compile_check.check(["label"])
+
+
+def device_masks():
+    """Draw frames on which many threads meet, with odd sides."""
+    rng = np.random.default_rng(8)
+    return np.stack([rng.random((1023, 769)) < share for share in (0.3, 0.59, 0.9, 0.9999, 1.0)])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_device_both_equal_the_host():
+    masks = device_masks()
+    on_device = torch.from_numpy(masks).cuda()
+    np.testing.assert_array_equal(distance(on_device).cpu().numpy(), distance(masks))
+    for connectivity in (1, 2):
+        labels, counts = label(on_device, connectivity)
+        expected, n_expected = label(masks, connectivity)
+        np.testing.assert_array_equal(labels.cpu().numpy(), expected)
+        np.testing.assert_array_equal(counts.cpu().numpy(), n_expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cupy_arrays_come_back_as_cupy_arrays():
+    cupy = pytest.importorskip("cupy")
+    mask = device_masks()[0]
+    result = distance(cupy.asarray(mask))
+    assert isinstance(result, cupy.ndarray)
+    np.testing.assert_array_equal(cupy.asnumpy(result), distance(mask))
