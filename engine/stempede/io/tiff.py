@@ -213,7 +213,7 @@ def _pixels(path: str, tif: Any, series: Any, layout: _Layout, line: int) -> np.
     """Return the samples of one line as (y, x) or (y, x, s)."""
     height, width = layout.shape
     samples, itemsize = layout.samples, series.dtype.itemsize
-    check_memory((height, width, samples), itemsize)
+    check_memory((height, width, samples) if samples > 1 else (height, width), itemsize)
     frame = (height, width, samples)
     if layout.planar:
         frame = (samples, height, width)

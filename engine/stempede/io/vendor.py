@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     ".hspy": {"mode": "r"},
     ".zspy": {"mode": "r"},
 }
+_MRC_HEADER = 1024
+_MRC_MODES = (0, 1, 2, 3, 4, 6, 12, 16)
 _UNCOMPRESSED = {".dm3", ".dm4", ".ser", ".mrc", ".ali"}
 
 
@@ -145,6 +148,8 @@ def drop_emi_twins(paths: Sequence[str]) -> tuple[list[str], int]:
 
 def _open(path: str) -> _Vendor:
     suffix = Path(path).suffix.lower()
+    if PLUGINS[suffix] == "mrc":
+        _check_mrc(path)
     plugin = importlib.import_module(f"rsciio.{PLUGINS[suffix]}")
     options = _OPTIONS.get(suffix, {})
     with warnings.catch_warnings():
@@ -169,6 +174,18 @@ def _open(path: str) -> _Vendor:
 
 def _signals(found: Sequence[Mapping[str, Any]]) -> tuple[_Signal, ...]:
     return tuple(_signal(k, s) for k, s in enumerate(found))
+
+
+def _check_mrc(path: str) -> None:
+    """Raise where an MRC header makes no sense, before its reader trusts it."""
+    with Path(path).open("rb") as file:
+        head = file.read(_MRC_HEADER)
+    sizes = struct.unpack("<4l", head[:16]) if len(head) == _MRC_HEADER else (0, 0, 0, 0)
+    if min(sizes[:3]) <= 0 or sizes[3] not in _MRC_MODES:
+        raise InputError(
+            f"an MRC file wanted, found {sizes[0]} x {sizes[1]} x {sizes[2]} px of mode "
+            f"{sizes[3]} in its header; check that it was copied whole"
+        )
 
 
 def _said(error: Exception) -> str:
