@@ -128,7 +128,7 @@ class Accept:
         for i in np.flatnonzero((diameter > self.clump_ratio * typical) & ~edge).tolist():
             y0, x0, y1, x1 = (int(here[f"bbox_{c}_px"][i]) for c in ("y0", "x0", "y1", "x1"))
             mask = labels[y0:y1, x0:x1] == int(here["label"][i])
-            clump[i] = batch.backend.through_host(self.name, _core_count, mask)[0] > 1
+            clump[i] = int(batch.backend.through_host(self.name, _core_count, mask)[0]) > 1
         barred = np.isin(here["label"], labels_at(labels, area, batch.backend))
         asked_faint = faint if self.least_contrast > 0 else np.zeros_like(faint)
         verdicts = (

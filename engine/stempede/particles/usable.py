@@ -98,11 +98,12 @@ def _bounding_boxes(labels: Any, n: int, xp: Any) -> np.ndarray:
     """Return (n, 4) y0, x0, y1, x1 of labels 1 to n, on the host."""
     ys, xs = xp.nonzero(labels)
     which = labels[ys, xs] - 1
-    low = xp.full((2, n), max(labels.shape), dtype=xp.int64)
-    high = xp.full((2, n), -1, dtype=xp.int64)
+    # CuPy scatters minima of 32-bit integers, not of 64
+    low = xp.full((2, n), max(labels.shape), dtype=xp.int32)
+    high = xp.full((2, n), -1, dtype=xp.int32)
     for axis, position in enumerate((ys, xs)):
-        xp.minimum.at(low[axis], which, position)
-        xp.maximum.at(high[axis], which, position)
+        xp.minimum.at(low[axis], which, position.astype(xp.int32))
+        xp.maximum.at(high[axis], which, position.astype(xp.int32))
     boxes = xp.stack([low[0], low[1], high[0] + 1, high[1] + 1], axis=1)
     host: np.ndarray = boxes.get() if hasattr(boxes, "get") else boxes
     return host
