@@ -138,7 +138,8 @@ def rejects(
     ones, frame = np.ones(len(counted)), particles["frame"]
     by_number = scope.sample_of(frame[counted], ones, ones)
     by_area = scope.sample_of(frame[counted], ones, particles["area_px2"][counted])
-    unit, x, w, clump_frame = sizes_of(particles, SECOND_MEASURE, np.flatnonzero(clump))
+    unit, *_ = sizes_of(particles, SECOND_MEASURE, counted)
+    _, x, w, clump_frame = sizes_of(particles, SECOND_MEASURE, np.flatnonzero(clump))
     clump_size, _ = mean_and_sd(scope.sample_of(clump_frame, x, np.ones_like(w)))
     small = particles[f"{SECOND_MEASURE}_px"][accepted] < _SMALL_PX
     seen = scope.sample_of(frame[accepted], np.ones(len(small)), np.ones(len(small)))
