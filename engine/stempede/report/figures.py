@@ -124,7 +124,12 @@ def size_histogram(
     if mean.known:
         axes.axvspan(mean.low, mean.high, color=style.ORANGE, alpha=0.35, linewidth=0)
     if np.isfinite(mean.value):
-        axes.axvline(mean.value, color=style.ORANGE, linewidth=1.2, label="mean, 95 % CI")
+        axes.axvline(
+            mean.value,
+            color=style.ORANGE,
+            linewidth=1.2,
+            label="mean, 95 % CI" if mean.known else "mean",
+        )
     axes.set_xlabel(axis)
     axes.set_ylabel("density, edge-weighted")
     axes.set_ylim(bottom=0)
@@ -178,7 +183,7 @@ def outcome_bars(counts: Mapping[str, int]) -> Any:
     total = max(1.0, values.sum())
     for k, value in enumerate(values):
         axes.annotate(
-            f"{int(value):,}  ({100 * value / total:.1f} %)",
+            f"{int(value):,}  ({_percent(value / total)})",
             (value, k),
             (4, 0),
             textcoords="offset points",
@@ -190,6 +195,10 @@ def outcome_bars(counts: Mapping[str, int]) -> Any:
     axes.set_xlabel("detected regions")
     axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def sensitivity(
@@ -234,7 +243,12 @@ def per_frame(
     if mean.known:
         axes.axhspan(mean.low, mean.high, color=style.ORANGE, alpha=0.35, linewidth=0)
     if np.isfinite(mean.value):
-        axes.axhline(mean.value, color=style.ORANGE, linewidth=1.2, label="mean, 95 % CI")
+        axes.axhline(
+            mean.value,
+            color=style.ORANGE,
+            linewidth=1.2,
+            label="mean, 95 % CI" if mean.known else "mean",
+        )
     if len(frames) > 1500:
         frames, means, counts = _block_means(frames, means, counts, 500)
     area = 6 + 44 * counts / max(1, counts.max(initial=1))
@@ -270,10 +284,14 @@ def by_label(names: Sequence[str], means: Sequence[Interval], axis: str) -> Any:
 
 
 def feature(values: np.ndarray, title: str) -> Any:
-    """Draw the distribution of one feature as a small panel; the line is the median."""
+    """Draw the distribution of one feature as a small panel; the line is the median.
+
+    The outer 0.5 % on each side are not drawn.
+    """
     figure, axes = start(SMALL, layout=None)
-    figure.subplots_adjust(left=0.03, right=0.97, bottom=0.19, top=0.85)
-    edges = bin_edges(values)
+    figure.subplots_adjust(left=0.06, right=0.94, bottom=0.2, top=0.85)
+    low, high = np.quantile(values, (0.005, 0.995))
+    edges = bin_edges(values[(values >= low) & (values <= high)])
     counts, _ = np.histogram(values, edges)
     axes.stairs(counts, edges, fill=True, color=style.SKY, alpha=0.8)
     axes.axvline(np.median(values), color=style.INK, linewidth=1)

@@ -16,8 +16,8 @@ def headline(found: Findings) -> Html:
     if summary is None or not math.isfinite(summary.mean.value):
         n = len(found.particles)
         text = f"{counted(n, 'region')} detected, none accepted." if n else "No region detected."
-        if n and found.outcomes["accepted"]:
-            text = "The reductions have not run yet: `stempede resume` runs them."
+        if found.outcomes["accepted"]:
+            text = "The reductions, which give it, could not be run."
         size = _card("Particle size", "none", text)
         return tag("div", size, _counts_card(found), class_="headline two")
     cards = (_mean_card(summary, found.ensemble.uncurated), _spread_card(summary))
@@ -47,12 +47,16 @@ def _mean_card(summary: Summary, uncurated: Summary | None) -> Html:
     if math.isfinite(raw) and raw:
         shift = 100 * (summary.mean.value / raw - 1)
         details.append(
-            f"as counted, without edge weights: {number(raw, 4)} {unit} (weights: {shift:+.2f} %)"
+            f"without edge weights: {number(raw, 4)} {unit} (they move it by {_signed(shift)} %)"
         )
     if uncurated is not None:
         details.append(f"before exclusions by hand: {number(uncurated.mean.value, 4)} {unit}")
     name = f"Mean {summary.name}, edge-weighted"
     return _card(name, _value(summary.mean, unit), *details)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _two(value: float) -> str:
@@ -80,14 +84,17 @@ def _spread_card(summary: Summary) -> Html:
 def _counts_card(found: Findings) -> Html:
     states = found.run.frames.text("state")
     failed = sum(s == "problem" for s in states)
-    measured_frames = counted(len(states) - failed, "frame")
-    rest = f", {failed:,} more failed" if failed else ""
+    where = f"in {counted(len(states) - failed, 'frame')}"
+    if failed:
+        where += f", {failed:,} more failed"
+    if failed == len(states):
+        where = f"all {counted(failed, 'frame')} failed" if failed else "in 0 frames"
     source, u = calibration(found.run.frames)
     trust = f", ± {_two(100 * u)} % (u_cal)" if math.isfinite(u) else ", uncertainty not given"
     scale = f"pixel size: {source}{trust}"
     return _card(
         "Particles accepted",
         f"{found.outcomes['accepted']:,}",
-        f"of {counted(len(found.particles), 'region')} detected in {measured_frames}{rest}",
+        f"of {counted(len(found.particles), 'region')} detected {where}",
         scale if source else "no pixel size: lengths are in px",
     )

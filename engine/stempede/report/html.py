@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -101,6 +101,7 @@ def table(
     sortable: bool = False,
     tall: bool = False,
     digits: int = 3,
+    formats: Mapping[int, str] | None = None,
 ) -> Html:
     """Return a table in a scrolling box of its own.
 
@@ -118,10 +119,16 @@ def table(
         Whether the box also scrolls down.
     digits : int
         Significant digits of numbers.
+    formats : mapping of int to str, optional
+        Format of the numbers of a column instead, such as ``.2f``.
     """
     rows = [list(row) for row in rows]
     head = tag("tr", *(_head(h, k, rows) for k, h in enumerate(heads)))
-    body = [tag("tr", *(_cell(value, digits) for value in row)) for row in rows]
+    known = formats or {}
+    body = [
+        tag("tr", *(_cell(value, digits, known.get(k)) for k, value in enumerate(row)))
+        for row in rows
+    ]
     box = tag(
         "div",
         tag(
@@ -143,13 +150,14 @@ def _head(title: str, column: int, rows: Sequence[Sequence[Any]]) -> Html:
     return tag("th", title, scope="col", class_="n" if numeric else None)
 
 
-def _cell(value: Any, digits: int) -> Html:
+def _cell(value: Any, digits: int, form: str | None) -> Html:
     if isinstance(value, str):
         return tag("td", value)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return tag("td", "–", class_="n")
+    text = number(value, digits) if form is None else format(value, form)
     # the attribute sorts by value where the text is rounded or has thousands separators
-    return tag("td", number(value, digits), class_="n", data_sort=repr(float(value)))
+    return tag("td", text, class_="n", data_sort=repr(float(value)))
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Html:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from stempede.errors import ResultsError
-from stempede.report import record, sections, style
+from stempede.report import perframe, record, sections, style
 from stempede.report.findings import Findings, gather
 from stempede.report.folder import RunFolder
 from stempede.report.headline import headline
@@ -82,7 +83,7 @@ def render(found: Findings, figures_folder: Path) -> str:
         "samples": sections.samples(found, sketch),
         "systematics": sections.systematics(found, sketch),
         "features": sections.features(found, sketch),
-        "frames": record.frames(found),
+        "frames": perframe.frames(found),
         "problems": record.problems(found),
         "provenance": record.provenance(found),
         "speed": record.speed(found),
@@ -131,13 +132,18 @@ def subtitle(found: Findings) -> str:
 def banner(found: Findings) -> Html | None:
     """Return what a reader must know before any number: provisional, no calibration, failures."""
     run = found.run
-    said: list[str] = []
+    said: list[Any] = []
     if run.provisional:
         total = run.document.get("n_frames")
         share = f" {len(run.frames):,} of {total:,} frames are done." if total else ""
+        resume = tag("code", f"stempede resume {run.path}")
         said.append(
-            f"Provisional: the run is {record.state(run)}.{share} Every number below is of what "
-            "was measured so far; `stempede resume` completes it."
+            [
+                f"Provisional: the run is {record.state(run)}.{share} Every number below is of "
+                "what was measured so far; ",
+                resume,
+                " completes it.",
+            ]
         )
     states = run.frames.text("state")
     if states and all(s == "problem" for s in states):

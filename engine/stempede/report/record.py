@@ -1,4 +1,4 @@
-"""Sections of the page that account for the run: frames, problems, provenance, speed."""
+"""Sections of the page that account for the run: problems, provenance, speed."""
 
 from __future__ import annotations
 
@@ -8,131 +8,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from stempede.report.findings import Findings
 from stempede.report.folder import RunFolder
 from stempede.report.html import Html, counted, facts, number, section, table, tag
 
-MAX_ROWS = 1000
 MAX_PROBLEMS = 300
-
-
-def frames(found: Findings) -> Html | None:
-    """Return one row per frame; of very many, all with problems and an even choice of the rest."""
-    columns = found.run.frames
-    total = len(columns)
-    if not total:
-        return None
-    failed = np.array([s == "problem" for s in columns.text("state")], bool)
-    rows = np.arange(total)
-    note = f"All {total:,} frames." if total > 1 else "The one frame."
-    if total > MAX_ROWS:
-        even = np.unique(np.linspace(0, total - 1, MAX_ROWS).astype(int))
-        rows = np.union1d(even, np.flatnonzero(failed)[:MAX_ROWS])
-        note = (
-            f"{len(rows):,} of {total:,} frames: an even choice and those with problems; "
-            "all are in frames/*.parquet."
-        )
-    unit = found.unit
-    heads = (
-        "frame",
-        "source",
-        "page",
-        "state",
-        "found",
-        "accepted",
-        f"mean size, {unit}",
-        "background",
-        "noise",
-        "focus",
-        "searched, %",
-        "px size, nm",
-        "flags",
-    )
-    return section(
-        "frames",
-        "Frames",
-        table(
-            heads,
-            _frame_rows(found, rows),
-            caption=f"{note} {_FLAG_NOTE}",
-            sortable=True,
-            tall=True,
-            digits=4,
-        ),
-    )
-
-
-_FLAG_NOTE = (
-    "Flags compare a frame with the session: background, noise or focus more than 5 median "
-    "absolute deviations from the median; mean size likewise; fewer than half the frame searched."
-)
-
-
-def _frame_rows(found: Findings, rows: np.ndarray) -> list[list[Any]]:
-    columns = found.run.frames
-    texts = {name: columns.text(name) for name in ("source", "state")}
-    values = {
-        name: np.asarray(columns[name], float)
-        for name in (
-            "frame",
-            "page",
-            "n_particles",
-            "n_accepted",
-            "background",
-            "noise",
-            "focus",
-            "valid_fraction",
-            "pixel_size_nm",
-        )
-    }
-    by_frame = dict(zip(found.ensemble.frames.tolist(), found.ensemble.means.tolist(), strict=True))
-    means = np.array([by_frame.get(int(k), math.nan) for k in values["frame"]])
-    flags = _flags({**values, "mean size": means})
-    lines = []
-    for k in rows.tolist():
-        state = texts["state"][k]
-        lines.append(
-            [
-                int(values["frame"][k]),
-                tag("span", PurePosixPath(texts["source"][k]).name, title=texts["source"][k]),
-                int(values["page"][k]),
-                tag("span", state, class_="bad" if state == "problem" else None),
-                _count(values["n_particles"][k]),
-                _count(values["n_accepted"][k]),
-                float(means[k]),
-                *(float(values[n][k]) for n in ("background", "noise", "focus")),
-                100 * float(values["valid_fraction"][k]),
-                float(values["pixel_size_nm"][k]),
-                tag("span", flags[k], class_="bad"),
-            ]
-        )
-    return lines
-
-
-def _count(value: float) -> int | None:
-    return int(value) if math.isfinite(value) and value >= 0 else None
-
-
-def _flags(values: Mapping[str, np.ndarray]) -> list[str]:
-    """Return what is unusual of each frame, in words."""
-    n = len(values["frame"])
-    flags: list[list[str]] = [[] for _ in range(n)]
-    for name in ("background", "noise", "focus", "mean size"):
-        column = values[name]
-        known = np.isfinite(column)
-        if np.count_nonzero(known) < 5:
-            continue
-        middle = np.median(column[known])
-        spread = np.median(np.abs(column[known] - middle))
-        if spread == 0:
-            continue
-        for k in np.flatnonzero(known & (np.abs(column - middle) > 5 * spread)):
-            flags[k].append(f"{name} {'high' if column[k] > middle else 'low'}")
-    for k in np.flatnonzero(values["valid_fraction"] < 0.5):
-        flags[k].append("half excluded")
-    return [", ".join(f) for f in flags]
 
 
 def problems(found: Findings) -> Html:
@@ -156,7 +36,7 @@ def problems(found: Findings) -> Html:
     return section(
         "problems",
         "Problems",
-        tag("p", f"{counted(len(rows), 'item')} could not be measured: in no number above.{rest}"),
+        tag("p", f"{counted(len(rows), 'item')} not measured, in no number above.{rest}"),
         table(("frame", "source", "stage", "reason"), lines, tall=True),
     )
 
@@ -170,7 +50,7 @@ def provenance(found: Findings) -> Html:
             ("run folder", str(run.path.resolve())),
             ("state", state(run)),
             *((label, _plain(document.get(key))) for key, label in _FACTS.items()),
-            *((str(k), _plain(v)) for k, v in _mapping(document, "versions").items()),
+            ("versions", _plain(document.get("versions"))),
         ]
     )
     recipe = document.get("recipe")
@@ -253,6 +133,7 @@ def speed(found: Findings) -> Html | None:
             ("stage", "seconds", "share, %", ""),
             rows,
             caption="Time per stage, summed over workers",
+            formats={1: ",.2f", 2: ".1f"},
         ),
         _ledger(document),
     )
@@ -270,7 +151,8 @@ def _throughput(found: Findings) -> str:
     rate = 60 * len(found.particles) / float(seconds)
     return (
         f"{n_frames:,} frames and {len(found.particles):,} regions in {number(float(seconds))} s: "
-        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min."
+        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min, start-up "
+        "and reductions included."
     )
 
 
@@ -286,5 +168,6 @@ def _ledger(document: Mapping[str, Any]) -> Html | None:
     return table(
         ("stage", "to the device, MB", "to the host, MB"),
         rows,
-        caption="Bytes over the bus by stage",
+        caption="Megabytes handed to the device and back, by stage (on a CPU: none is copied)",
+        formats={1: ",.1f", 2: ",.1f"},
     )

@@ -50,12 +50,14 @@ def sizes(found: Findings, sketch: Sketch) -> Html | None:
         return None
     rests = basis(len(values), summary.n_frames)
     fits = found.ensemble.fits
+    beyond = int(np.count_nonzero(values > figures.bin_edges(values)[-1]))
+    outside = f" {counted(beyond, 'particle')} beyond the axis." if beyond else ""
     drawn = [
         sketch(
             "size-histogram",
             f"Histogram of {summary.axis}",
             f"{rests}. Bars: edge-weighted density; lines: fits to the same particles; orange: "
-            "mean and its 95 % CI. Particles far outside the axis, if any, count in every number.",
+            f"mean and its 95 % CI, if there is one.{outside}",
             figures.size_histogram,
             values,
             weights,
@@ -111,7 +113,8 @@ def _measure_table(found: Findings) -> Html:
         for summary in measures:
             interval = pick(summary)
             row += [scale * interval.value, span(interval.low, interval.high, "", scale)]
-        rows.append(row)
+        if any(isinstance(v, float) and math.isfinite(v) for v in row):
+            rows.append(row)
     heads = ["statistic"]
     for summary in measures:
         heads += [summary.name, "95 % CI"]
@@ -272,8 +275,8 @@ def features(found: Findings, sketch: Sketch) -> Html | None:
         "Features of accepted particles",
         tag(
             "p",
-            f"{basis(int(rows.sum()), n_frames)}. Bars: particles per bin, unweighted; line: "
-            "median. Definitions are in the documentation of the features stage.",
+            f"{basis(int(rows.sum()), n_frames)}. Bars: particles per bin, as counted, "
+            "between the 0.5 and 99.5 % points; line: median.",
             class_="note",
         ),
         tag("div", *panels, class_="multiples"),

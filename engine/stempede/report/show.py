@@ -8,6 +8,7 @@ import numpy as np
 
 from stempede.errors import StempedeError
 from stempede.report import overlays as draw
+from stempede.report import style
 from stempede.report.findings import Findings
 from stempede.report.html import Html, section, tag
 from stempede.report.pixels import Pixels
@@ -28,25 +29,11 @@ def overlays(found: Findings, folder: Path) -> Html | None:
     chosen = draw.choose(frames, scores)
     pixels = Pixels.of(found.run.path)
     drawn = [_one(found, choice, pixels, folder, len(chosen)) for choice in chosen]
-    traced = any(pixels.labels(c.frame) is not None for c in chosen)
-    how = (
-        ["Outlines are the label maps that the run kept."]
-        if traced
-        else [
-            "The run kept no label maps: ellipses of the same second moments stand for outlines; ",
-            tag("code", "--keep labels"),
-            " gives outlines.",
-        ]
-    )
-    note = [
-        *how,
-        " Frames are ranked by a score: the share of regions accepted among those clear of the "
-        "border, times their median contrast in units of the background noise.",
-    ]
+    note = _note(found, traced=any(pixels.labels(c.frame) is not None for c in chosen))
     key = tag(
         "ul",
-        tag("li", tag("span", "accepted"), style="color:#56B4E9"),
-        tag("li", tag("span", "set aside"), class_="dotted", style="color:#E69F00"),
+        tag("li", tag("span", "accepted"), style=f"color:{style.SKY}"),
+        tag("li", tag("span", "set aside"), class_="dotted", style=f"color:{style.ORANGE}"),
         class_="key",
     )
     return section(
@@ -56,6 +43,20 @@ def overlays(found: Findings, folder: Path) -> Html | None:
         key,
         tag("div", *drawn, class_="overlays"),
     )
+
+
+def _note(found: Findings, *, traced: bool) -> list[str]:
+    """Return what outlines and ranks mean."""
+    if not len(found.particles):
+        return ["No region was detected; frames are shown as they are."]
+    rank = (
+        " Frames are ranked by a score: the share of regions accepted among those clear of the "
+        "border, times their median contrast in units of the background noise."
+    )
+    if traced:
+        return ["Outlines are the label maps that the run kept.", rank]
+    ellipses = "The run kept no label maps: ellipses of the same second moments are drawn; "
+    return [ellipses, tag("code", "--keep labels"), " gives outlines.", rank]
 
 
 def _measured(found: Findings) -> np.ndarray:
@@ -110,4 +111,5 @@ def _one(found: Findings, choice: draw.Choice, pixels: Pixels, folder: Path, sha
 def _source(found: Findings, frame: int) -> str:
     table = found.run.frames
     row = int(np.flatnonzero(np.asarray(table["frame"]) == frame)[0])
-    return f"{Path(table.text('source')[row]).name}, page {int(table['page'][row])}"
+    page = int(table["page"][row])
+    return Path(table.text("source")[row]).name + (f", page {page}" if page > 0 else "")

@@ -67,7 +67,7 @@ a { color: var(--accent); }
 .sub { overflow-wrap: anywhere; }
 .banner { border-left: 4px solid var(--warn); background: var(--warn-panel); padding: 10px 14px;
   margin: 16px 0; max-width: none; }
-.banner ul { margin: 4px 0; padding-left: 1.2em; }
+.banner code { white-space: normal; overflow-wrap: anywhere; }
 nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 18px 0 0;
   padding: 0; font-size: .9rem; }
 .headline { display: grid; grid-template-columns: 1.5fr 1fr 1fr; gap: 0; margin: 24px 0 0;
