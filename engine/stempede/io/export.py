@@ -175,7 +175,7 @@ def _write_tiff(path: Path, labels: np.ndarray) -> None:
 def export_tables(
     run: Path | str,
     out: Path | str,
-    format: str = "csv",
+    format: str = "csv",  # noqa: A002
     *,
     units: bool = False,
 ) -> Exported:
