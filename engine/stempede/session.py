@@ -148,7 +148,7 @@ class Session:
         recipe : optional
             What the caller believes the recipe to be; refused where it differs.
         options : RunOptions, optional
-            Workers and memory of the rest; chunks and maps stay as planned.
+            Workers and scheduler of the rest, where given; device, chunks and maps stay.
 
         Raises
         ------
@@ -157,8 +157,10 @@ class Session:
         """
         results = door("results")(out)
         run = results.run
-        stored = options or RunOptions(**{**run["options"], "keep": None})
-        stored = replace(stored, keep=tuple(run["options"]["keep"]))
+        changes = {k: getattr(options, k, None) for k in ("workers", "scheduler")}
+        changes = {k: v for k, v in changes.items() if v is not None}
+        planned = {**run["options"], "keep": tuple(run["options"]["keep"])}
+        stored = RunOptions(**{**planned, **changes})
         session = cls(unchanged_recipe(run, recipe), results.frames(frames), out, stored)
         session._results = results
         if exclude is not None:

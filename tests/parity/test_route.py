@@ -1,0 +1,87 @@
+"""The shipped particles route gives the same tables however its frames are grouped.
+
+Compared bit by bit: all tables of the run, reductions included, and the label maps. Not
+compared: timings. Frames of two shapes alternate, so that no grouping is in frame order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from stempede import plan
+from stempede.frames import Calibration, FrameRecord, Frames
+from stempede.io.results import Results
+from stempede.session import RunOptions, Session
+from stempede.simulate.micrograph import render
+from stempede.simulate.population import Population
+
+SHAPES = ((192, 230), (170, 201))
+N = 9
+
+
+@dataclass(frozen=True)
+class Simulator:
+    def __call__(self, record: FrameRecord) -> np.ndarray:
+        height, width = record.shape
+        shown = Population(
+            height_px=height,
+            width_px=width,
+            pixel_size_nm=0.5,
+            count=14,
+            mean_size_nm=9,
+            touching=0.4,
+        )
+        return render(shown, record.frame, 5)[0]
+
+
+def micrographs() -> Frames:
+    calibration = Calibration(0.5, 0.5, "set")
+    records = [
+        FrameRecord(k, f"/sim/{k}.tif", 0, SHAPES[k % 3 == 2], "uint16", calibration)
+        for k in range(N)
+    ]
+    return Frames(tuple(records), Simulator(), "simulated")
+
+
+def measured(out: Path, size: int, monkeypatch, workers: int = 1) -> Results:
+    whole = plan.make_plan
+
+    def cut(frames, backend, **kwargs):
+        found = whole(frames, backend, **kwargs)
+        chunks = tuple(tuple(c) for c in found.frames.runs(size))
+        return plan.replace(found, chunks=chunks, workers=workers)
+
+    monkeypatch.setattr("stempede.session.make_plan", cut)
+    options = RunOptions(device="cpu", workers=workers)
+    return Session("particles", micrographs(), out, options).run()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Results:
+    with pytest.MonkeyPatch.context() as patch:
+        return measured(tmp_path_factory.mktemp("reference") / "run", 64, patch)
+
+
+def test_the_route_finds_particles(reference) -> None:
+    run = reference.run
+    assert run["counts"]["measured"] == N
+    assert run["counts"]["accepted"] > 40
+    assert len(reference.read("ensemble")) > 0
+    assert not len(reference.read("problems"))
+
+
+@pytest.mark.parametrize(("size", "workers"), [(1, 1), (2, 1), (7, 2)])
+def test_grouping_changes_no_number(size, workers, reference, tmp_path, monkeypatch) -> None:
+    results = measured(tmp_path / "run", size, monkeypatch, workers)
+    assert results.tables() == reference.tables()
+    for name in reference.tables():
+        tiny.assert_same(reference.read(name), results.read(name))
+    for frame in range(N):
+        np.testing.assert_array_equal(
+            reference.maps.read("labels", frame), results.maps.read("labels", frame)
+        )
