@@ -48,4 +48,6 @@ def measure_one(
     batch = frames.read([frame], backend)
     if batch.problems:
         raise InputError(f"frame {frame} {batch.problems[0].reason}")
-    return Pipeline(chosen.of_kind("stage"))(replace(batch, prepared=prepared))
+    found = Pipeline(chosen.of_kind("stage"))(replace(batch, prepared=prepared))
+    # stages may leave the images flattened and turned; people want to see their own
+    return replace(found, images=batch.images)
