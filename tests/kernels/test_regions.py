@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from drawing_regions import blobs, odd_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import ndimage as ndi
 from skimage.measure import regionprops_table
 
 from stempede_kernels.regions import FEATURES, cpu, reference, regions
@@ -48,35 +48,6 @@ INVARIANT = [
     for name in (*FEATURES, "min_rect_length_px", "min_rect_width_px", "edge_length_px")
     if not name.endswith("_deg") and name not in {"hu7", "contrast"}
 ]
-
-
-def blobs(seed, shape=(3, 61, 47), width=1.5, connectivity=1):
-    """Random blobs with holes, bays and bridges, some at the border."""
-    rng = np.random.default_rng(seed)
-    noise = ndi.gaussian_filter(rng.normal(size=shape), (0, width, width))
-    structure = ndi.generate_binary_structure(2, connectivity)
-    frames = [ndi.label(frame > 0.05 * frame.std(), structure)[0] for frame in noise]
-    return np.stack(frames).astype(np.int32)
-
-
-def odd_shapes():
-    """One pixel, lines, a diagonal, rings, a disconnected region, corners of the frame."""
-    labels = np.zeros((40, 53), np.int32)
-    labels[0, 0] = 1
-    labels[39, 20:31] = 2
-    labels[5:18, 52] = 3
-    labels[np.arange(4, 11), np.arange(4, 11)] = 4
-    labels[14:23, 3:14] = 5
-    labels[16:21, 5:11] = 0
-    labels[18, 8] = 6
-    labels[25:32, 20:27] = 9
-    labels[27, 22] = labels[28, 23] = 0
-    labels[3, 20:24] = labels[9, 30:34] = 12
-    labels[30:39, 35:50] = np.tri(9, 15, 4, dtype=np.int32) * 14
-    labels[2:6, 40:44] = 15
-    labels[2:6, 44:48] = 16
-    labels[12, 30] = labels[13, 31] = 17
-    return labels
 
 
 def assert_columns_close(found, wanted, names, rtol=1e-9, atol=1e-12):

@@ -53,7 +53,7 @@ class Features:
             valid=batch.maps["valid"],
             ring_gap_px=self.ring_gap_px,
             ring_width_px=self.ring_width_px,
-            on_download=lambda nbytes: ledger.count("down", self.name, nbytes),
+            on_transfer=lambda way, nbytes: ledger.count(way, self.name, nbytes),
         )
         order = np.lexsort((found["first_px"], found["frame_index"]))
         found = {name: column[order] for name, column in found.items()}

@@ -52,7 +52,7 @@ def regions(
     valid: Any = None,
     ring_gap_px: int = 2,
     ring_width_px: int = 4,
-    on_download: Callable[[int], None] | None = None,
+    on_transfer: Callable[[str, int], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Measure every region of every frame; README.md in this folder defines each column.
 
@@ -74,8 +74,8 @@ def regions(
     ring_gap_px, ring_width_px : int
         The ring holds the pixels outside all regions whose square (Chebyshev) distance d from
         the region is ``ring_gap_px < d <= ring_gap_px + ring_width_px``.
-    on_download : callable, optional
-        Called with the number of bytes of each copy from the device to the host.
+    on_transfer : callable, optional
+        Called with ``"up"`` or ``"down"`` and the bytes of each copy to or from the device.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def regions(
             (labels, images, background, valid), ("int32", "float32", "float32", "bool")
         )
     ]
-    count = on_download or (lambda _nbytes: None)
+    count = on_transfer or (lambda _direction, _nbytes: None)
     module = implementation(__name__, labels)
     runs, sums = module.accumulate(*maps, ring_gap_px, ring_width_px, count)
     level, noise = _levels(maps, noise, count)
@@ -159,7 +159,9 @@ def _prepare(array: Any, dtype: str) -> Any:
     return array if array.ndim == 3 else array[None]
 
 
-def _levels(maps: list[Any], noise: Any, count: Callable[[int], None]) -> tuple[Floats, Floats]:
+def _levels(
+    maps: list[Any], noise: Any, count: Callable[[str, int], None]
+) -> tuple[Floats, Floats]:
     """Return background level and noise of each frame, NaN without images."""
     labels, images, _, valid = maps
     if images is None:
@@ -175,10 +177,10 @@ def _levels(maps: list[Any], noise: Any, count: Callable[[int], None]) -> tuple[
     return level, np.broadcast_to(given, estimate.shape)
 
 
-def _download(array: Any, count: Callable[[int], None]) -> NDArray[Any]:
+def _download(array: Any, count: Callable[[str, int], None]) -> NDArray[Any]:
     """Return a small array on the host."""
     if isinstance(array, np.ndarray):
         return array
     host: NDArray[Any] = array.cpu().numpy()
-    count(host.nbytes)
+    count("down", host.nbytes)
     return host
