@@ -32,20 +32,29 @@ def compare_runs(runs: Iterable[Path | str]) -> str:
         A folder is not a run.
     """
     opened = [RunFolder.open(run) for run in runs]
-    found = [read_ensemble(run).headline for run in opened]
-    lines = [HEADS, *(_line(run, s) for run, s in zip(opened, found, strict=True))]
+    names = [run.name for run in opened]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in opened]
+    found = [_headline(run) for run in opened]
+    rows = list(zip(names, opened, found, strict=True))
+    lines = [HEADS, *(_line(*row) for row in rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(HEADS))]
     text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*(t.rstrip() for t in text), *_warnings(opened, found)])
+    return "\n".join([*(t.rstrip() for t in text), *_warnings(rows)])
 
 
-def _line(run: RunFolder, summary: Summary | None) -> tuple[str, ...]:
+def _headline(run: RunFolder) -> Summary | None:
+    summary = read_ensemble(run).headline
+    return summary if summary is not None and summary.n else None
+
+
+def _line(name: str, run: RunFolder, summary: Summary | None) -> tuple[str, ...]:
     state = "provisional" if run.provisional else run.state
     if summary is None:
-        return (run.name, "no particles", *["–"] * (len(HEADS) - 3), state)
+        return (name, "no particles", *["–"] * (len(HEADS) - 3), state)
     u_cal = summary.u_cal
     return (
-        run.name,
+        name,
         summary.axis,
         number(summary.mean.value, 4),
         span(summary.mean.low, summary.mean.high),
@@ -58,18 +67,14 @@ def _line(run: RunFolder, summary: Summary | None) -> tuple[str, ...]:
     )
 
 
-def _warnings(runs: list[RunFolder], found: list[Summary | None]) -> list[str]:
+def _warnings(rows: list[tuple[str, RunFolder, Summary | None]]) -> list[str]:
     """Return what keeps these runs from being compared."""
-    measured = [(run, s) for run, s in zip(runs, found, strict=True) if s is not None]
+    measured = [(name, run, s) for name, run, s in rows if s is not None]
     said = []
-    if measured:
-        first, reference = measured[0]
-        said += [
-            f"{run.name} measures {s.axis}, {first.name} {reference.axis}: not comparable"
-            for run, s in measured[1:]
-            if s.axis != reference.axis
-        ]
-    for run, s in measured:
+    for name, run, s in measured:
+        first, _, reference = measured[0]
+        if s.axis != reference.axis:
+            said.append(f"{name} measures {s.axis}, {first} {reference.axis}: not comparable")
         if s.unit == "nm" and not math.isfinite(calibration(run.frames)[1]):
-            said.append(f"{run.name}: the uncertainty of its pixel size is not given")
+            said.append(f"{name}: the uncertainty of its pixel size is not given")
     return said

@@ -1,9 +1,4 @@
-"""Overlays: frames that show the best, the median and the worst, with what was found drawn on.
-
-Outlines come from the label maps where the run kept them, else from the ellipses of the
-particles table. Accepted particles have solid outlines, those set aside dotted ones in
-another colour.
-"""
+"""Overlays: which frames show the best, the median and the worst, and pixels as pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from stempede.report import style
 
 MAX_SIDE_PX = 1100
 _MAX_BYTES = 3_600_000
@@ -27,18 +20,6 @@ class Choice:
     frame: int
     rank: str
     score: float
-
-
-@dataclass(frozen=True)
-class Outlines:
-    """Ellipses of the particles of one frame, all (n,) arrays in px and degrees."""
-
-    y_px: np.ndarray
-    x_px: np.ndarray
-    major_px: np.ndarray
-    minor_px: np.ndarray
-    orientation_deg: np.ndarray
-    accepted: np.ndarray
 
 
 def frame_scores(
@@ -122,82 +103,6 @@ def grey(image: np.ndarray) -> np.ndarray:
     scaled = (np.nan_to_num(image, nan=low) - low) / max(high - low, 1e-12)
     stretched: np.ndarray = (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
     return stretched
-
-
-def draw_labels(image: np.ndarray, labels: np.ndarray, accepted: np.ndarray) -> np.ndarray:
-    """Draw the outlines of a label map.
-
-    Parameters
-    ----------
-    image : (h, w) array
-        Counts.
-    labels : (h, w) integer array
-        0 is background.
-    accepted : (n,) integer array
-        Labels that were accepted.
-
-    Returns
-    -------
-    (y, x, 3) uint8 array
-        At most ``MAX_SIDE_PX`` on a side.
-    """
-    small, _ = fit(image)
-    # the nearest pixel of the full map stands for each pixel of the small one
-    (h, w), (full_h, full_w) = small.shape, labels.shape
-    rows = ((np.arange(h) + 0.5) * full_h / h).astype(int)
-    columns = ((np.arange(w) + 0.5) * full_w / w).astype(int)
-    near = labels[rows[:, None], columns]
-    rim = np.zeros(near.shape, bool)
-    for axis in (0, 1):
-        differs = np.diff(near, axis=axis) != 0
-        rim |= np.pad(differs, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
-        rim |= np.pad(differs, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
-    rim &= near > 0
-    good = np.isin(near, accepted)
-    # two pixels wide, to be seen at half size
-    rim |= _shifted(rim) & (near > 0)
-    y, x = np.indices(near.shape, sparse=True)
-    dots = (y + x) // 3 % 2 == 0
-    rgb = np.repeat(grey(small)[..., None], 3, axis=2)
-    rgb[rim & good] = _rgb(style.SKY)
-    rgb[rim & ~good & dots] = _rgb(style.ORANGE)
-    return rgb
-
-
-def _shifted(mask: np.ndarray) -> np.ndarray:
-    """Return the union of a mask moved by one pixel down and right."""
-    moved = np.zeros_like(mask)
-    moved[1:] |= mask[:-1]
-    moved[:, 1:] |= mask[:, :-1]
-    return moved
-
-
-def draw_ellipses(image: np.ndarray, outlines: Outlines) -> np.ndarray:
-    """Draw the moment ellipses of particles; returns what ``draw_labels`` does."""
-    from PIL import Image, ImageDraw
-
-    small, scale = fit(image)
-    canvas = Image.fromarray(np.repeat(grey(small)[..., None], 3, axis=2))
-    pen = ImageDraw.Draw(canvas)
-    turn = np.linspace(0, 2 * np.pi, 49)
-    angle = np.deg2rad(np.nan_to_num(outlines.orientation_deg))[:, None]
-    along = outlines.major_px[:, None] / 2 * np.cos(turn)
-    across = outlines.minor_px[:, None] / 2 * np.sin(turn)
-    x = (outlines.x_px[:, None] + along * np.cos(angle) - across * np.sin(angle) + 0.5) * scale
-    y = (outlines.y_px[:, None] + along * np.sin(angle) + across * np.cos(angle) + 0.5) * scale
-    points = np.stack([x, y], axis=-1)  # (n, 49, 2)
-    for k in np.flatnonzero(np.isfinite(points).all(axis=(1, 2))):
-        path = [(float(px), float(py)) for px, py in points[k]]
-        if outlines.accepted[k]:
-            pen.line(path, fill=style.SKY, width=3)
-            continue
-        for start in range(0, len(path) - 1, 2):
-            pen.line(path[start : start + 2], fill=style.ORANGE, width=3)
-    return np.asarray(canvas)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def jpeg_uri(rgb: np.ndarray, share: int = 1) -> str:

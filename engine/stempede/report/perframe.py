@@ -15,8 +15,8 @@ from stempede.report.html import Html, section, table, tag
 MAX_ROWS = 1000
 
 _FLAG_NOTE = (
-    "Flags: background, noise, focus or mean size more than 5 median absolute deviations from "
-    "the session's median; less than half of the frame searched."
+    "Flags: background, noise, focus or mean size more than 5 median absolute deviations and 5 % "
+    "from the session's median; less than half of the frame searched."
 )
 
 
@@ -110,9 +110,8 @@ def _flags(values: Mapping[str, np.ndarray]) -> list[str]:
             continue
         middle = np.median(column[known])
         spread = np.median(np.abs(column[known] - middle))
-        if spread == 0:
-            continue
-        for k in np.flatnonzero(known & (np.abs(column - middle) > 5 * spread)):
+        usual = max(5 * spread, 0.05 * abs(middle))
+        for k in np.flatnonzero(known & (np.abs(column - middle) > usual)):
             flags[k].append(f"{name} {'high' if column[k] > middle else 'low'}")
     for k in np.flatnonzero(values["valid_fraction"] < 0.5):
         flags[k].append("half excluded")

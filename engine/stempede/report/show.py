@@ -8,14 +8,18 @@ import numpy as np
 
 from stempede.errors import StempedeError
 from stempede.report import overlays as draw
-from stempede.report import style
+from stempede.report.ellipses import Outlines, draw_ellipses
 from stempede.report.findings import Findings
 from stempede.report.html import Html, section, tag
 from stempede.report.pixels import Pixels
+from stempede.report.preview import ORANGE, TEAL, Regions, overlay
 
 
 def overlays(found: Findings, folder: Path) -> Html | None:
     """Return overlays of the best, the median and the worst frames, and write them as PNG."""
+    # those of an earlier page, which may have shown other frames
+    for stale in folder.glob("overlay-frame-*.png"):
+        stale.unlink()
     frames = _measured(found)
     if not len(frames):
         return None
@@ -32,8 +36,8 @@ def overlays(found: Findings, folder: Path) -> Html | None:
     note = _note(found, traced=any(pixels.labels(c.frame) is not None for c in chosen))
     key = tag(
         "ul",
-        tag("li", tag("span", "accepted"), style=f"color:{style.SKY}"),
-        tag("li", tag("span", "set aside"), class_="dotted", style=f"color:{style.ORANGE}"),
+        tag("li", tag("span", "accepted"), style=_colour(TEAL)),
+        tag("li", tag("span", "set aside"), style=_colour(ORANGE)),
         class_="key",
     )
     return section(
@@ -45,6 +49,10 @@ def overlays(found: Findings, folder: Path) -> Html | None:
     )
 
 
+def _colour(rgb: tuple[int, int, int]) -> str:
+    return "color:rgb({},{},{})".format(*rgb)
+
+
 def _note(found: Findings, *, traced: bool) -> list[str]:
     """Return what outlines and ranks mean."""
     if not len(found.particles):
@@ -54,9 +62,14 @@ def _note(found: Findings, *, traced: bool) -> list[str]:
         "border, times their median contrast in units of the background noise."
     )
     if traced:
-        return ["Outlines are the label maps that the run kept.", rank]
-    ellipses = "The run kept no label maps: ellipses of the same second moments are drawn; "
-    return [ellipses, tag("code", "--keep labels"), " gives outlines.", rank]
+        return ["Outlines are those of the label maps, with reasons written in.", rank]
+    return [
+        "The run kept no label maps: ellipses of the same second moments are drawn, dotted where "
+        "a region was set aside; ",
+        tag("code", "--keep labels"),
+        " gives outlines.",
+        rank,
+    ]
 
 
 def _measured(found: Findings) -> np.ndarray:
@@ -84,9 +97,15 @@ def _one(found: Findings, choice: draw.Choice, pixels: Pixels, folder: Path, sha
         )
     labels = pixels.labels(choice.frame)
     if labels is not None and labels.shape == image.shape:
-        rgb = draw.draw_labels(image, labels, rows["label"][accepted])
+        regions = Regions(labels, rows["label"], accepted, rows.text("reject_reason"))
+        rgb = overlay(
+            image,
+            regions,
+            pixel_size_nm=_pixel_size_nm(found, choice.frame),
+            max_side_px=draw.MAX_SIDE_PX,
+        )
     else:
-        ellipses = draw.Outlines(
+        ellipses = Outlines(
             rows["y_px"],
             rows["x_px"],
             rows["major_axis_px"],
@@ -94,7 +113,7 @@ def _one(found: Findings, choice: draw.Choice, pixels: Pixels, folder: Path, sha
             rows["orientation_deg"],
             accepted,
         )
-        rgb = draw.draw_ellipses(image, ellipses)
+        rgb = draw_ellipses(image, ellipses)
     from PIL import Image
 
     Image.fromarray(rgb).save(folder / f"overlay-frame-{choice.frame:06d}.png", compress_level=3)
@@ -108,8 +127,16 @@ def _one(found: Findings, choice: draw.Choice, pixels: Pixels, folder: Path, sha
     return tag("figure", picture, tag("figcaption", caption))
 
 
+def _row(found: Findings, frame: int) -> int:
+    return int(np.flatnonzero(np.asarray(found.run.frames["frame"]) == frame)[0])
+
+
+def _pixel_size_nm(found: Findings, frame: int) -> float | None:
+    size = float(found.run.frames["pixel_size_nm"][_row(found, frame)])
+    return size if np.isfinite(size) else None
+
+
 def _source(found: Findings, frame: int) -> str:
-    table = found.run.frames
-    row = int(np.flatnonzero(np.asarray(table["frame"]) == frame)[0])
+    table, row = found.run.frames, _row(found, frame)
     page = int(table["page"][row])
     return Path(table.text("source")[row]).name + (f", page {page}" if page > 0 else "")

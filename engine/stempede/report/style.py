@@ -139,6 +139,8 @@ body > footer { color: var(--muted); font-size: .85rem; margin-top: 56px; paddin
   .multiples { grid-template-columns: repeat(2, 1fr); }
   .facts > div { grid-template-columns: 8rem 1fr; }
   h2 { margin-top: 40px; }
+  th, td { padding: 5px 9px; }
+  td:first-child { white-space: normal; min-width: 5.5rem; }
 }
 @media print {
   body { font-size: 10.5pt; }
