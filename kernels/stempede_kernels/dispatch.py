@@ -99,10 +99,10 @@ def run_on_frames(
     """
     _check(maps)
     first = next(iter(maps.values()))[0]
-    module = implementation(package, first)
+    compute = getattr(implementation(package, first), function)
     single = first.ndim == 2
     arrays = [_prepare(array, dtype) for array, dtype in maps.values()]
-    results = getattr(module, function)(*arrays, **parameters)
+    results = compute(*arrays, **parameters)
     kind = kind_of(first)
     if not isinstance(results, tuple):
         return _finish(results, kind, single=single)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from stempede_kernels.label import label
-from stempede_kernels.label.reference import label as reference
+from stempede_kernels.label import label, reference, renumber
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -15,7 +15,7 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 @pytest.mark.parametrize("connectivity", [1, 2])
 def test_equals_the_reference_and_scipy(mask, connectivity):
     labels, count = label(mask, connectivity)
-    expected, n_expected = reference(mask, connectivity)
+    expected, n_expected = reference.label(mask, connectivity)
     np.testing.assert_array_equal(labels, expected)
     assert labels.dtype == np.int32
     assert int(count) == n_expected
@@ -59,3 +59,30 @@ def test_a_batch_equals_its_frames(mask):
         alone, count = label(mask[frame], 2)
         np.testing.assert_array_equal(labels[frame], alone)
         assert counts[frame] == count
+
+
+numbers = arrays(
+    np.int64, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(-2, 9)
+)
+
+
+@given(numbers)
+def test_renumbered_labels_equal_the_reference(labels):
+    numbered, count = renumber(labels)
+    expected, n_expected = reference.renumber(labels)
+    np.testing.assert_array_equal(numbered, expected)
+    assert count == n_expected
+
+
+@given(masks, st.permutations(range(1, 145)))
+def test_renumbering_undoes_any_permutation_of_labels(mask, names):
+    labels, count = label(mask)
+    numbered, n_numbered = renumber(np.array([0, *names])[labels])
+    np.testing.assert_array_equal(numbered, labels)
+    assert n_numbered == count
+
+
+def test_renumbering_counts_each_frame_alone():
+    labels, counts = renumber(np.array([[[5, 0, 2]], [[0, 0, 0]], [[2, 5, 2]]]))
+    np.testing.assert_array_equal(labels, [[[1, 0, 2]], [[0, 0, 0]], [[1, 2, 1]]])
+    np.testing.assert_array_equal(counts, [2, 0, 2])

@@ -21,6 +21,46 @@ def label(
     return labels, counts
 
 
+def renumber(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Renumber a batch ``(b, y, x)``."""
+    numbered = np.zeros(labels.shape, np.int32)
+    counts = np.zeros(len(labels), np.int32)
+    if len(labels) == 1 or get_num_threads() == 1:
+        _renumber_serial(labels, numbered, counts)
+    else:
+        _renumber_parallel(labels, numbered, counts)
+    return numbered, counts
+
+
+@njit(cache=True, nogil=True)
+def _renumber_serial(labels, numbered, counts):
+    for frame in range(labels.shape[0]):
+        counts[frame] = _renumber_frame(labels[frame], numbered[frame])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _renumber_parallel(labels, numbered, counts):
+    for frame in prange(labels.shape[0]):
+        counts[frame] = _renumber_frame(labels[frame], numbered[frame])
+
+
+@njit(cache=True, nogil=True)
+def _renumber_frame(labels, numbered):
+    """Renumber one frame into zeros; return the number of labels."""
+    number = np.zeros(max(labels.max(), 0) + 1, np.int32)
+    n_labels = 0
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            if label <= 0:
+                continue
+            if number[label] == 0:
+                n_labels += 1
+                number[label] = n_labels
+            numbered[y, x] = number[label]
+    return n_labels
+
+
 @njit(cache=True, nogil=True)
 def _label_serial(mask, reach, labels, counts):
     for frame in range(mask.shape[0]):

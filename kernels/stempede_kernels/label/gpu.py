@@ -25,6 +25,27 @@ def label(mask: Any, connectivity: int) -> tuple[Any, Any]:
     return labels, number[:, -1].contiguous()
 
 
+def renumber(labels: Any) -> tuple[Any, Any]:
+    """Renumber a batch ``(b, y, x)`` of int32 on a GPU."""
+    n_frames, height, width = labels.shape
+    size = height * width
+    if n_frames == 0:
+        return labels.clone(), torch.empty(0, dtype=torch.int32, device=labels.device)
+    flat = labels.clamp(min=0).reshape(n_frames, size).long()
+    pixel = torch.arange(size, device=labels.device).expand(n_frames, size)
+    # the size of the table is known on the device only
+    n_labels = int(flat.max())
+    first = torch.full((n_frames, n_labels + 1), size, device=labels.device)
+    first.scatter_reduce_(1, flat, pixel, "amin")
+    first[:, 0] = size
+    counts = (first < size).sum(dim=1, dtype=torch.int32)
+    number = torch.empty_like(first)
+    rank = torch.arange(1, n_labels + 2, device=labels.device).expand(n_frames, -1)
+    number.scatter_(1, first.argsort(dim=1, stable=True), rank)
+    number[first == size] = 0
+    return number.gather(1, flat).to(torch.int32).reshape(labels.shape), counts
+
+
 @triton.jit
 def _unite_kernel(parent_ptr, size, width, CORNERS: tl.constexpr, BLOCK: tl.constexpr):
     """Unite every foreground pixel with its neighbours on the left and above."""

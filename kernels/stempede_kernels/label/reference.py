@@ -22,6 +22,15 @@ def label(mask: NDArray[np.bool_], connectivity: int = 1) -> tuple[NDArray[np.in
     return labels, n_labels
 
 
+def renumber(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Number the labels of one frame ``(y, x)`` by their first pixels."""
+    found = list(dict.fromkeys(int(label) for label in labels.flat if label > 0))
+    numbered = np.zeros(labels.shape, np.int32)
+    for number, label in enumerate(found, start=1):
+        numbered[labels == label] = number
+    return numbered, len(found)
+
+
 def neighbours(
     pixel: tuple[int, int], shape: tuple[int, ...], connectivity: int
 ) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""GPU versions of distance and label: interpreted, compiled without a device, and on one."""
+"""GPU versions of the image kernels: interpreted, compiled without a device, and on one."""
 
 import os
 import subprocess
@@ -10,7 +10,9 @@ import pytest
 
 from stempede_kernels import compile_check
 from stempede_kernels.distance import distance
-from stempede_kernels.label import label
+from stempede_kernels.label import label, renumber
+from stempede_kernels.masks import drop_small, fill_holes, hysteresis
+from stempede_kernels.smooth import box_mean, gaussian
 
 pytest.importorskip("triton")
 torch = pytest.importorskip("torch")
@@ -18,7 +20,7 @@ torch = pytest.importorskip("torch")
 
 def test_in_the_interpreter():
     """A process of its own: the interpreter must be chosen before the kernels are imported."""
-    file = Path(__file__).with_name("interpreted_distance_label.py")
+    file = Path(__file__).with_name("interpreted_kernels.py")
     paths = os.pathsep.join([*sys.path, str(file.parent)])
     answer = subprocess.run(
         [sys.executable, "-m", "pytest", "-o", "addopts=", str(file)],
@@ -27,19 +29,19 @@ def test_in_the_interpreter():
         text=True,
     )
     assert answer.returncode == 0, answer.stdout
-    assert "13 passed" in answer.stdout
+    assert "18 passed" in answer.stdout
 
 
 def test_compiled_without_a_device_nothing_spills():
-    rows = compile_check.check(["distance", "label"])
+    rows = compile_check.check(["distance", "label", "smooth"])
     assert {row["architecture"] for row in rows} == {80, 90}
-    assert len(rows) == 10
+    assert len(rows) == 12
     assert all(8 <= row["registers"] <= 64 for row in rows)
     assert compile_check.spilling(rows) == []
 
 
 def test_every_folder_with_a_gpu_version_is_checked():
-    assert {"distance", "label"} <= set(compile_check.folders_with_gpu())
+    assert {"distance", "label", "masks", "smooth"} <= set(compile_check.folders_with_gpu())
     assert "watershed" not in compile_check.folders_with_gpu()
 
 
@@ -66,6 +68,25 @@ def test_on_a_device_both_equal_the_host():
         expected, n_expected = label(masks, connectivity)
         np.testing.assert_array_equal(labels.cpu().numpy(), expected)
         np.testing.assert_array_equal(counts.cpu().numpy(), n_expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_device_masks_labels_and_means_equal_the_host():
+    masks = device_masks()
+    low, high = torch.from_numpy(masks).cuda(), torch.from_numpy(masks[::-1].copy()).cuda()
+    np.testing.assert_array_equal(
+        hysteresis(low, high).cpu().numpy(), hysteresis(masks, masks[::-1])
+    )
+    np.testing.assert_array_equal(fill_holes(low, 9).cpu().numpy(), fill_holes(masks, 9))
+    np.testing.assert_array_equal(drop_small(low, 9).cpu().numpy(), drop_small(masks, 9))
+    labels = np.random.default_rng(9).integers(-5, 5000, masks.shape)
+    for result, expected in zip(renumber(torch.from_numpy(labels).cuda()), renumber(labels)):
+        np.testing.assert_array_equal(result.cpu().numpy(), expected)
+    images = masks + np.float32(1)
+    for function in (lambda i: gaussian(i, 3.0), lambda i: box_mean(i, 31)):
+        result = function(torch.from_numpy(images).cuda()).cpu().numpy()
+        np.testing.assert_allclose(result, function(images), rtol=5e-6)
 
 
 @pytest.mark.gpu

@@ -1,0 +1,115 @@
+"""Separable means for host arrays: rows and columns as sums of shifted lines."""
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+from numpy.typing import NDArray
+
+# products may be fused with sums; nothing that would lose a NaN or an infinity
+FAST = {"contract"}
+
+
+def gaussian(images: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weigh a batch ``(b, y, x)`` by the distance along each axis."""
+    result = np.empty_like(images)
+    # the serial body needs no threading layer, so that callers' own threads may share it
+    if len(images) == 1 or get_num_threads() == 1:
+        _gaussian_serial(images, weights, result)
+    else:
+        _gaussian_parallel(images, weights, result)
+    return result
+
+
+def box_mean(images: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+    """Average a batch ``(b, y, x)`` over square windows."""
+    result = np.empty_like(images)
+    if len(images) == 1 or get_num_threads() == 1:
+        _box_serial(images, radius, result)
+    else:
+        _box_parallel(images, radius, result)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _gaussian_serial(images, weights, result):
+    for frame in range(images.shape[0]):
+        _weigh_frame(images[frame], weights, result[frame])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _gaussian_parallel(images, weights, result):
+    for frame in prange(images.shape[0]):
+        _weigh_frame(images[frame], weights, result[frame])
+
+
+@njit(cache=True, nogil=True)
+def _box_serial(images, radius, result):
+    for frame in range(images.shape[0]):
+        _average_frame(images[frame], radius, result[frame])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _box_parallel(images, radius, result):
+    for frame in prange(images.shape[0]):
+        _average_frame(images[frame], radius, result[frame])
+
+
+@njit(cache=True, nogil=True)
+def _weigh_frame(image, weights, result):
+    height, width = image.shape
+    radius = len(weights) - 1
+    padded = np.empty(width + 2 * radius, np.float32)
+    line = padded[radius : radius + width]
+    for y in range(height):
+        _scale_line(line, image[y], weights[0])
+        for k in range(1, radius + 1):
+            above, below = image[_reflect(y - k, height)], image[_reflect(y + k, height)]
+            _add_lines(line, above, below, weights[k])
+        for k in range(1, radius + 1):
+            padded[radius - k] = line[_reflect(-k, width)]
+            padded[radius + width - 1 + k] = line[_reflect(width - 1 + k, width)]
+        _scale_line(result[y], line, weights[0])
+        for k in range(1, radius + 1):
+            before, after = padded[radius - k :], padded[radius + k :]
+            _add_lines(result[y], before, after, weights[k])
+
+
+@njit(cache=True, nogil=True)
+def _scale_line(total, line, weight):
+    for x in range(len(total)):
+        total[x] = weight * line[x]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _add_lines(total, one, other, weight):
+    for x in range(len(total)):
+        total[x] += weight * (one[x] + other[x])
+
+
+@njit(cache=True, nogil=True)
+def _average_frame(image, radius, result):
+    """Keep the sums of all columns, then one sum that runs along the row."""
+    height, width = image.shape
+    # float64 sums of float32 numbers of one magnitude do not drift
+    column = np.zeros(width, np.float64)
+    for k in range(-radius, radius + 1):
+        column += image[_reflect(k, height)]
+    scale = 1.0 / (2 * radius + 1) ** 2
+    for y in range(height):
+        if y > 0:
+            column += image[_reflect(y + radius, height)]
+            column -= image[_reflect(y - radius - 1, height)]
+        total = 0.0
+        for k in range(-radius, radius + 1):
+            total += column[_reflect(k, width)]
+        for x in range(width):
+            result[y, x] = total * scale
+            total += column[_reflect(x + radius + 1, width)] - column[_reflect(x - radius, width)]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _reflect(place, size):
+    """Fold a place beyond the border back, repeating the border pixel."""
+    if 0 <= place < size:
+        return place
+    place %= 2 * size
+    return min(place, 2 * size - 1 - place)
