@@ -63,7 +63,7 @@ def test_memory_errors_of_all_libraries_are_recognised():
 class FakeCupy:
     """Stands for CuPy where there is no card: arrays are marked, not moved."""
 
-    class array(np.ndarray):  # noqa: N801
+    class array(np.ndarray):
         pass
 
     @classmethod

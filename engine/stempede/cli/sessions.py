@@ -100,7 +100,7 @@ def simulate(
 def _population(parameters: list[str], size: int) -> Any:
     from stempede.simulate.micrograph import Population
 
-    kinds = {f.name: type(f.default) for f in dataclasses.fields(Population)}
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(Population)}
     values: dict[str, Any] = {"height_px": size, "width_px": size}
     # the default density of particles, whatever the size of the frame
     values["count"] = Population.count * size**2 / (Population.height_px * Population.width_px)
