@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from rsciio.tia import file_reader as read_tia
 
 from stempede.io.sources import open_frames
 
@@ -92,6 +93,14 @@ def test_emi_files_named_alone_open_their_ser(public_data, file, nm):
     assert record.calibration.pixel_size_nm == pytest.approx(nm, rel=1e-3)
     assert record.instrument["kV"] in (80, 200, 300)
     assert frames.reader(record).shape == record.shape
+
+
+@pytest.mark.parametrize("name", ["After HAADF 130mm_1.ser", "128x128-TEM_search_1.ser"])
+def test_our_ser_reader_agrees_with_rosettasciio(public_data, name):
+    path = public_data / "micrographs" / "vendor-natives" / name
+    (theirs,) = read_tia(str(path))
+    frames = open_frames(path)
+    np.testing.assert_array_equal(frames.reader(frames.records[0]), theirs["data"])
 
 
 def test_velox_facts(public_data):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from rsciio.emd import file_writer as write_emd
 from rsciio.hspy import file_writer as write_hspy
+from rsciio.tia import file_reader as read_tia
 
 from stempede.io.instrument import instrument_facts, mapped, plain
 from stempede.io.sources import open_frames
@@ -62,6 +63,48 @@ def test_ser_series_and_its_time(tmp_path):
     assert record.calibration.pixel_size_x_nm == pytest.approx(3)
     assert record.instrument["acquired_at"] == "2011-10-19T01:18:46+00:00"
     np.testing.assert_array_equal(frames.reader(record), STACK[1])
+
+
+EMI = (
+    "<ObjectInfo><ExperimentalDescription><Root>"
+    "<Data><Label>High tension</Label><Value>80</Value><Unit>kV</Unit></Data>"
+    "<Data><Label>Microscope</Label><Value>Titan</Value><Unit></Unit></Data>"
+    "</Root></ExperimentalDescription>"
+    "<AcquireInfo><DwellTimePath>0.00003</DwellTimePath></AcquireInfo></ObjectInfo>"
+)
+
+
+def test_the_emi_beside_a_series_tells_of_the_instrument(tmp_path):
+    write_ser(tmp_path / "x_1.ser", STACK[:1], (1e-9, 1e-9), 1318987126)
+    (tmp_path / "x.emi").write_bytes(b"\x00\xff" * 9 + EMI.encode() + b"\x00")
+    frames = open_frames(tmp_path)
+    (record,) = frames.records
+    assert record.instrument == {
+        "instrument": "Titan",
+        "kV": 80,
+        "dwell_us": pytest.approx(30),
+        "acquired_at": "2011-10-19T01:18:46+00:00",
+    }
+    assert frames.reader.facts(record)["emi"]["High tension_kV"] == "80"
+
+
+def test_one_cut_image_of_a_series_leaves_the_others(tmp_path):
+    write_ser(tmp_path / "x_1.ser", STACK, (1e-9, 1e-9), 1)
+    content = (tmp_path / "x_1.ser").read_bytes()
+    (tmp_path / "x_1.ser").write_bytes(content[:-40])
+    frames = open_frames(tmp_path)
+    assert [bool(r.problem) for r in frames.records] == [False, False, True]
+    np.testing.assert_array_equal(frames.reader(frames.records[1]), STACK[1])
+
+
+def test_our_ser_reader_agrees_with_rosettasciio(tmp_path):
+    write_ser(tmp_path / "x_1.ser", STACK, (2e-9, 3e-9), 1)
+    (theirs,) = read_tia(str(tmp_path / "x_1.ser"))
+    frames = open_frames(tmp_path)
+    for record, image in zip(frames.records, theirs["data"], strict=True):
+        np.testing.assert_array_equal(frames.reader(record), image)
+    scales = [axis["scale"] for axis in theirs["axes"][-2:]]
+    assert scales == pytest.approx([2, 3])
 
 
 def test_emi_and_its_ser_are_read_once_and_alone_either_opens(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stempede.errors import InputError
-from stempede.io import raster, tiff, vendor
+from stempede.io import raster, ser, tiff, vendor
 from stempede.io.image import Opened
 from stempede.io.listing import suffix_of
 
@@ -39,6 +39,7 @@ def _no_facts(path: str, signal: str | None) -> Mapping[str, Any]:
 _TIFF = Format(tiff.describe_tiff, tiff.load_tiff, tiff.tiff_facts)
 _PICTURE = Format(raster.describe_picture, raster.load_picture, raster.picture_facts)
 _NPY = Format(raster.describe_npy, raster.load_npy, _no_facts)
+_SER = Format(ser.describe_ser, ser.load_ser, ser.ser_facts)
 _VENDOR = Format(vendor.describe_vendor, vendor.load_vendor, vendor.vendor_facts)
 
 FORMATS: dict[str, Format] = {
@@ -51,6 +52,7 @@ FORMATS: dict[str, Format] = {
     ".bmp": _PICTURE,
     ".npy": _NPY,
     **dict.fromkeys(vendor.PLUGINS, _VENDOR),
+    ".ser": _SER,
 }
 """Formats by lower-case extension."""
 

@@ -20,6 +20,15 @@ class _Entry:
         self.lock = threading.RLock()
         self.handle: Any = None
         self.closed = False
+        self.dropped = False
+
+    def close(self) -> None:
+        """Close the file; the lock is held."""
+        self.closed = True
+        close = getattr(self.handle, "close", None)
+        if close is not None:
+            close()
+        self.handle = None
 
 
 _entries: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
@@ -47,7 +56,11 @@ def opened(
                 except BaseException:
                     _forget(key)
                     raise
-            yield entry.handle
+            try:
+                yield entry.handle
+            finally:
+                if entry.dropped:
+                    entry.close()
             return
 
 
@@ -89,17 +102,13 @@ def _forget(key: tuple[Any, ...]) -> None:
 
 
 def _close(entry: _Entry) -> None:
-    """Close an entry that no thread uses; one in use is left to the garbage collector."""
-    if not entry.lock.acquire(blocking=False):
-        return
-    try:
-        entry.closed = True
-        close = getattr(entry.handle, "close", None)
-        if close is not None:
-            close()
-        entry.handle = None
-    finally:
-        entry.lock.release()
+    """Close an entry now, or when the thread that uses it is done."""
+    entry.dropped = True
+    if entry.lock.acquire(blocking=False):
+        try:
+            entry.close()
+        finally:
+            entry.lock.release()
 
 
 def _after_fork() -> None:

@@ -61,6 +61,9 @@ def instrument_facts(metadata: Mapping[str, Any], original: Mapping[str, Any]) -
             if found is not None:
                 facts[name] = found
                 break
+    if lookup(original, "ObjectInfo.AcquireInfo.CameraNamePath"):
+        # of a TIA camera the dwell time is the exposure
+        facts.pop("dwell_us", None)
     when = _acquired_at(metadata, original)
     if when:
         facts["acquired_at"] = when

@@ -1,4 +1,4 @@
-"""Vendor formats through RosettaSciIO: DM3/DM4, EMD, SER/EMI, MRC, hspy and zspy."""
+"""Vendor formats through RosettaSciIO: DM3/DM4, EMD, EMI, MRC, hspy and zspy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ PLUGINS: dict[str, str] = {
     ".dm4": "digitalmicrograph",
     ".emd": "emd",
     ".de5": "emd",
-    ".ser": "tia",
     ".emi": "tia",
     ".mrc": "mrc",
     ".ali": "mrc",
@@ -43,7 +42,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _MRC_HEADER = 1024
 _MRC_MODES = (0, 1, 2, 3, 4, 6, 12, 16)
-_UNCOMPRESSED = {".dm3", ".dm4", ".ser", ".mrc", ".ali"}
+_UNCOMPRESSED = {".dm3", ".dm4", ".mrc", ".ali"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def load_vendor(path: str, page: int, signal: str | None) -> np.ndarray:
     with opened("vendor", path, _open) as file:
         chosen = _choose(file, signal, [])
         array = chosen.array
-        if path.lower().endswith((".ser", ".emi")) and array.ndim == 3:
+        if path.lower().endswith(".emi") and array.ndim == 3:
             # the lazy array of a series reads the whole file for each page
             if file.whole is None:
                 check_memory(array.shape, array.dtype.itemsize)
