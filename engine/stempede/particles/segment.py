@@ -1,17 +1,20 @@
-"""Segment: regions that may be particles, from an automatic threshold."""
+"""Segment: regions that may be particles, found by their outlines or by a threshold."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from stempede_kernels.pieces import whole_pieces
 
 from stempede.backend import Backend
 from stempede.frames import Batch
+from stempede.particles.outlines import Sharpness, best_view
+from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
 
-METHODS = ("global", "local", "hysteresis")
+METHODS = ("outlines", "global", "local", "hysteresis")
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,34 @@ class Segment:
 
     Parameters
     ----------
-    method : {"global", "local", "hysteresis"}
+    method : {"outlines", "global", "local", "hysteresis"}
+        ``outlines`` gives each region its own level, where its outline is sharpest, at a
+        scale found frame by frame; the others threshold the smoothed frame.
+    floor, share, window, quantile, local, largest, thickness : float
+        Of ``outlines``; see ``Sharpness``.
+    refine : bool
+        Of ``outlines``: draw outlines at half height in the less smoothed image.
     smooth_px : float
-        Standard deviation of the Gaussian the image is smoothed with.
+        Of the thresholds: standard deviation of the Gaussian smoothing.
+    window_px : int
+        Of ``local``: side of the window whose mean is the threshold.
+    band : float
+        Of ``hysteresis``: regions reach (1 + band) and extend to (1 - band) of Otsu's level.
     """
 
-    method: str = "hysteresis"
+    method: str = "outlines"
+    floor: float = 2.5
+    share: float = 0.5
+    window: float = 40.0
+    quantile: float = 0.1
+    local: float = 0.5
+    largest: float = 0.08
+    thickness: float = 0.5
+    refine: bool = True
     smooth_px: float = 2.0
+    window_px: int = 129
+    band: float = 0.2
+    sharpness: Sharpness = field(init=False, repr=False)
 
     name: ClassVar[str] = "particles.segment"
     reads: ClassVar[tuple[str, ...]] = ("images", "valid")
@@ -35,29 +59,59 @@ class Segment:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method is {', '.join(METHODS)}; found '{self.method}'; correct it")
+        sharp = Sharpness(
+            floor=self.floor,
+            share=self.share,
+            window=self.window,
+            quantile=self.quantile,
+            local=self.local,
+            largest=self.largest,
+            thickness=self.thickness,
+        )
+        object.__setattr__(self, "sharpness", sharp)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with ``regions``: int32, 0 background, 1..n per frame."""
+        """Return the batch with ``regions``: int32, 0 background, 1..n per frame.
+
+        ``frames.scale_px`` gets the diameter below which half of the found area lies.
+        """
         xp = batch.backend.xp
         regions = xp.zeros(batch.images.shape, xp.int32)
         scales = []
         for k, image in enumerate(batch.images):
-            regions[k], scale = self._frame(image, batch.maps["valid"][k], batch.backend)
-            scales.append(scale)
+            find = self._by_outline if self.method == "outlines" else self._by_threshold
+            regions[k] = find(image, batch.maps["valid"][k], batch.backend)
+            scales.append(typical_diameter(regions[k], xp))
         frames = batch.tables["frames"].with_columns({"scale_px": np.array(scales)})
         return batch.with_(maps={"regions": regions}, tables={"frames": frames})
 
-    def _frame(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
+    def _by_outline(self, image: Any, valid: Any, backend: Backend) -> Any:
+        view = best_view(image, valid, self.sharpness, self.name, backend)
+        if view.factor == 1 and not self.refine:
+            return view.labels
+        labels = half_height(view, image, valid, backend)
+        return backend.through_host(self.name, whole_pieces, labels, fill=False)
+
+    def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> Any:
         xp, ndimage = backend.xp, backend.ndimage
         signal = ndimage.gaussian_filter(image, self.smooth_px, truncate=3)
         if self.method == "global":
             mask = global_mask(signal, None, xp)
         elif self.method == "local":
-            mask = local_mask(signal, 2 * (min(image.shape) // 16) + 1, 0.0, xp, ndimage)
+            mask = local_mask(signal, self.window_px, 1.0 / self.smooth_px, xp, ndimage)
         else:
             level = otsu(signal.ravel()[::4], xp)
-            mask = hysteresis_mask(signal, 0.8 * level, 1.2 * level, xp, ndimage)
-        labels, n = ndimage.label(mask & valid)
-        areas = xp.bincount(labels.ravel(), minlength=n + 1)[1:]
-        scale = float(xp.sqrt(xp.median(areas) * 4 / np.pi)) if n else float("nan")
-        return labels.astype(xp.int32), scale
+            step = self.band * abs(level)
+            mask = hysteresis_mask(signal, level - step, level + step, xp, ndimage)
+        labels, _ = ndimage.label(mask & valid)
+        return labels.astype(xp.int32)
+
+
+def typical_diameter(labels: Any, xp: Any = np) -> float:
+    """Return the equivalent diameter below which half of the labelled area lies, NaN if none."""
+    areas = xp.sort(xp.bincount(labels.ravel())[1:])
+    if not areas.size or not int(areas[-1]):
+        return float("nan")
+    covered = xp.cumsum(areas)
+    middle = areas[int(xp.searchsorted(covered, covered[-1] / 2))]
+    return float(2 * xp.sqrt(middle / np.pi))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from stempede_kernels.distance import distance
+from stempede_kernels.maxima import label_h_maxima
+from stempede_kernels.pieces import whole_pieces
+from stempede_kernels.watershed import watershed
 
 from stempede.frames import Batch
 
@@ -17,11 +21,14 @@ class Split:
     Parameters
     ----------
     depth : float
-        A neck is cut when the distance to the background falls by more than this share
-        of the smaller part's greatest distance.
+        A neck is cut where the distance to the background falls by this share of the
+        smaller part's greatest distance.
+    least_px : float
+        And by this much at least, so that the ragged outline of a small region makes no neck.
     """
 
-    depth: float = 0.25
+    depth: float = 0.12
+    least_px: float = 0.75
 
     name: ClassVar[str] = "particles.split"
     reads: ClassVar[tuple[str, ...]] = ("regions",)
@@ -30,35 +37,50 @@ class Split:
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``labels``: int32, 0 background, 1..n per frame in raster order."""
         labels = batch.backend.through_host(
-            self.name, split_regions, batch.maps["regions"], depth=self.depth
+            self.name,
+            split_regions,
+            batch.maps["regions"],
+            depth=self.depth,
+            least_px=self.least_px,
         )
         return batch.with_(maps={"labels": labels})
 
 
-def split_regions(regions: np.ndarray, depth: float) -> np.ndarray:
-    """Return (b, y, x) int32 labels of regions cut at their necks."""
-    return np.stack([_split_frame(r, depth) for r in regions])
+def split_regions(regions: np.ndarray, depth: float, least_px: float) -> np.ndarray:
+    """Return (b, y, x) int32 labels of regions cut at their necks.
+
+    Labels run from 1 in raster order of each particle's first pixel, per frame.
+    """
+    mask = regions > 0
+    inside = distance(mask & ~borders(regions))
+    markers, _ = label_h_maxima(inside, least_px, mask, h_relative=depth)
+    parts = watershed(-inside, markers, mask)
+    return np.stack([number(*pair) for pair in zip(parts, regions)])
 
 
-def _split_frame(regions: np.ndarray, depth: float) -> np.ndarray:
-    from scipy import ndimage
-    from skimage.morphology import h_maxima
-    from skimage.segmentation import relabel_sequential, watershed
+def borders(regions: np.ndarray) -> np.ndarray:
+    """Return the pixels of (b, y, x) labels that touch another label by an edge."""
+    touch = np.zeros(regions.shape, bool)
+    for axis in (1, 2):
+        first = np.take(regions, range(regions.shape[axis] - 1), axis)
+        second = np.take(regions, range(1, regions.shape[axis]), axis)
+        meet = (first != second) & (first > 0) & (second > 0)
+        ahead = (slice(None),) * axis + (slice(None, -1),)
+        behind = (slice(None),) * axis + (slice(1, None),)
+        touch[ahead] |= meet
+        touch[behind] |= meet
+    return touch
 
-    distance = ndimage.distance_transform_edt(regions > 0).astype(np.float32)
-    # in the logarithm a drop by a share is a drop by a constant
-    height = np.log(np.maximum(distance, 1.0)).astype(np.float32)
-    markers, _ = ndimage.label(h_maxima(height, -np.log1p(-depth)) > 0, np.ones((3, 3)))
-    markers[regions == 0] = 0
-    labels = watershed(-distance, markers, mask=regions > 0)
-    return _raster_order(relabel_sequential(labels)[0])
 
-
-def _raster_order(labels: np.ndarray) -> np.ndarray:
-    first = np.unique(labels.ravel(), return_index=True)
-    order = first[0][np.argsort(first[1], kind="stable")]
-    order = order[order > 0]
-    table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
-    table[order] = np.arange(1, len(order) + 1)
-    out: Any = table[labels]
-    return out
+def number(parts: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Return (y, x) labels of the pairs of part and region, whole and in raster order."""
+    n = int(parts.max(initial=0)) + 1
+    pair = regions.astype(np.int64) * n + parts
+    pair[parts == 0] = 0
+    _, index = np.unique(pair, return_inverse=True)
+    whole = whole_pieces(index.reshape(parts.shape).astype(np.int32))
+    labels, first = np.unique(whole, return_index=True)
+    order = labels[np.argsort(first, kind="stable")]
+    table = np.zeros(int(whole.max(initial=0)) + 1, np.int32)
+    table[order[order > 0]] = np.arange(1, np.count_nonzero(order) + 1)
+    return table[whole]

@@ -1,0 +1,265 @@
+"""Outlines: the scale a frame is seen at, and the regions with the sharpest outlines there.
+
+A frame is looked at through coarser to finer blocks. At each, the gradient of the smoothed
+signal is measured in units of what is usual around it (noise, speckle, grain of the support),
+and the disjoint regions with the strongest outlines are taken from the tree of all level sets.
+The scale whose outlines stand out most is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stempede_kernels.component_tree import sharp_regions
+
+from stempede.backend import Backend
+
+SMOOTH_PX = 1.05
+"""Smoothing in pixels of the decimated frame: just enough for its gradient."""
+
+FACTORS = (8, 6, 4, 3, 2, 1)
+LEVELS = 512
+STRONGEST = 20.0
+# what counts towards a scale: outlines well above noise, and beyond some point no more
+CLEAR, FULL = 3.5, 8.0
+FINER_GAIN, GIVE_UP = 1.2, 0.4
+TILE = 256
+SMALLEST_PX = 12
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """What makes an outline sharp.
+
+    Parameters
+    ----------
+    floor : float
+        Mean gradient along an outline, in units of the surroundings, below which it is noise.
+    share : float
+        Outlines weaker than this share of the frame's typical one are dropped.
+    window : float
+        Side of the windows, in smoothing lengths, in which the usual gradient is measured.
+    quantile : float
+        Quantile of the gradient taken there: low, so that outlines hardly count.
+    local : float
+        Weight of the window against the frame, 0 to 1, geometric.
+    largest : float
+        Largest area of a particle as a share of the frame.
+    thickness : float
+        A larger region is a clump of particles, not a support, where its mean thickness is
+        below this share of the radius of the largest particle.
+    """
+
+    floor: float = 2.5
+    share: float = 0.5
+    window: float = 40.0
+    quantile: float = 0.1
+    local: float = 0.5
+    largest: float = 0.08
+    thickness: float = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """Regions of one frame, seen through blocks of ``factor`` px.
+
+    Parameters
+    ----------
+    factor : int
+    smooth : (y, x) float32 array
+        Smoothed block means.
+    labels : (y, x) int32 array
+    regions : (n, 3) float64 array
+        Area, perimeter and strength, in blocks (``component_tree``).
+    """
+
+    factor: int
+    smooth: Any
+    labels: Any
+    regions: np.ndarray
+
+    @property
+    def score(self) -> float:
+        """Clear outline, in blocks of length, weighted by how clear it is."""
+        if not len(self.regions):
+            return 0.0
+        mean = self.regions[:, 2] / self.regions[:, 1]
+        return float(np.sum(np.clip(np.minimum(mean, FULL) - CLEAR, 0, None) * self.regions[:, 1]))
+
+    @property
+    def radius(self) -> float:
+        """Typical mean radius in blocks: half of it lies in thinner regions, by area."""
+        if not len(self.regions):
+            return 0.0
+        thick = 2 * self.regions[:, 0] / self.regions[:, 1]
+        rank = np.argsort(thick, kind="stable")
+        covered = np.cumsum(self.regions[rank, 0])
+        return float(thick[rank[np.searchsorted(covered, covered[-1] / 2)]])
+
+
+def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Backend) -> View:
+    """Return the view of a (y, x) frame in which most outline stands out.
+
+    Views are tried from coarse to fine, on tiles of the frame where it is large. Once a finer
+    view has shown less, a still finer one must show clearly more than the best: it may be
+    speckle. The search ends where two views running have lost most of what was seen.
+    """
+    best, best_score, fell, lost = 0, 0.0, False, 0
+    for factor in FACTORS:
+        if min(image.shape) < 16 * factor and factor > 1:
+            continue
+        score = 0.0
+        tiles = sample_tiles(image.shape, factor)
+        for rows, columns in tiles:
+            tile, seen = image[rows, columns], valid[rows, columns]
+            score += view_through(tile, seen, factor, sharp, stage, backend, image.size).score
+        score *= image.size / sum((r.stop - r.start) * (c.stop - c.start) for r, c in tiles)
+        if not best or score > best_score * (FINER_GAIN if fell else 1.0):
+            best, best_score, fell = factor, score, False
+        else:
+            fell = True
+        lost = lost + 1 if score < GIVE_UP * best_score else 0
+        if lost == 2:
+            break
+    return view_through(image, valid, best, sharp, stage, backend, image.size)
+
+
+def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
+    """Return the tiles on which a view is judged: the frame, or four in its quarters' middles."""
+    side = TILE * factor
+    if shape[0] * shape[1] <= 4 * side**2:
+        return [(slice(0, shape[0]), slice(0, shape[1]))]
+    cuts = []
+    for length in shape:
+        size = min(side, length // 2)
+        cuts.append(
+            [slice(m - size // 2, m - size // 2 + size) for m in (length // 4, 3 * length // 4)]
+        )
+    return [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
+
+
+def view_through(
+    image: Any,
+    valid: Any,
+    factor: int,
+    sharp: Sharpness,
+    stage: str,
+    backend: Backend,
+    frame_px: int,
+) -> View:
+    """Return the sharpest regions of a (y, x) frame seen through blocks of ``factor`` px."""
+    xp, ndimage = backend.xp, backend.ndimage
+    seen = shrink(valid.astype(xp.float32), factor, xp) > 0.99
+    smooth = ndimage.gaussian_filter(shrink(image, factor, xp), smoothing(factor), truncate=3)
+    strength = gradient(smooth, xp)
+    strength *= seen
+    strength /= usual_gradient(strength, seen, sharp, xp)
+    xp.minimum(strength, np.float32(STRONGEST), out=strength)
+    levels = quantise(smooth, seen, xp)
+    area = sharp.largest * frame_px / factor**2
+    labels, regions = backend.through_host(
+        stage,
+        sharp_regions,
+        levels,
+        strength,
+        floor=sharp.floor,
+        share=sharp.share,
+        min_area_px=SMALLEST_PX,
+        max_area_px=int(area),
+        max_thickness_px=sharp.thickness * float(np.sqrt(area / np.pi)),
+    )
+    regions = np.asarray(regions.get() if hasattr(regions, "get") else regions)
+    return View(factor, smooth, labels, regions)
+
+
+def smoothing(factor: int) -> float:
+    """Return the Gaussian, in blocks, that with the blocks' own width smooths by SMOOTH_PX."""
+    return float(np.sqrt(SMOOTH_PX**2 - (factor**2 - 1) / (12 * factor**2)))
+
+
+def shrink(image: Any, factor: int, xp: Any = np) -> Any:
+    """Return the means of factor x factor blocks; a rim that fills no block is repeated."""
+    if factor == 1:
+        return image
+    h, w = image.shape
+    image = xp.pad(image, ((0, -h % factor), (0, -w % factor)), mode="edge")
+    total = image[::factor].copy()
+    for dy in range(1, factor):
+        total += image[dy::factor]
+    means = total[:, ::factor].copy()
+    for dx in range(1, factor):
+        means += total[:, dx::factor]
+    means *= np.float32(1 / factor**2)
+    return means
+
+
+def gradient(smooth: Any, xp: Any = np) -> Any:
+    """Return the length of the central-difference gradient of a (y, x) float32 array."""
+    padded = xp.pad(smooth, 1, mode="edge")
+    along_y = padded[2:, 1:-1] - padded[:-2, 1:-1]
+    along_x = padded[1:-1, 2:] - padded[1:-1, :-2]
+    along_y *= along_y
+    along_x *= along_x
+    along_y += along_x
+    xp.sqrt(along_y, out=along_y)
+    along_y *= np.float32(0.5)
+    return along_y
+
+
+def quantise(smooth: Any, seen: Any, xp: Any = np) -> Any:
+    """Return uint16 levels between the 0.1 and 99.9 % quantiles; 0 where nothing is seen."""
+    sample = smooth[::2, ::2][seen[::2, ::2]]
+    if not sample.size:
+        return xp.zeros(smooth.shape, xp.uint16)
+    low, high = xp.quantile(sample, xp.asarray([0.001, 0.999])).tolist()
+    scale = np.float32((LEVELS - 1) / max(high - low, 1e-12))
+    levels = (smooth - np.float32(low)) * scale
+    xp.clip(levels, 0, LEVELS - 1, out=levels)
+    levels *= seen
+    return levels.astype(xp.uint16)
+
+
+def usual_gradient(strength: Any, seen: Any, sharp: Sharpness, xp: Any = np) -> Any:
+    """Return the scale of the gradient around each pixel, as of Rayleigh-distributed noise.
+
+    A low quantile in windows, drawn towards its median over the frame: dense particles
+    raise it little, a bare support is not taken for noise-free.
+    """
+    h, w = strength.shape
+    side = max(8, round(sharp.window * SMOOTH_PX))
+    rows, columns = max(1, round(h / side)), max(1, round(w / side))
+    high, wide = -(-h // rows), -(-w // columns)
+    values = xp.where(seen, strength, xp.float32(np.nan))
+    values = xp.pad(values, ((0, rows * high - h), (0, columns * wide - w)), constant_values=np.nan)
+    blocks = values.reshape(rows, high, columns, wide)[:, ::2].transpose(0, 2, 1, 3)
+    found = low_quantile(blocks.reshape(rows, columns, -1), sharp.quantile, xp)
+    known = found[xp.isfinite(found) & (found > 0)]
+    typical = float(xp.median(known)) if known.size else 1.0
+    found = xp.where(xp.isfinite(found), xp.maximum(found, 0.2 * typical), typical)
+    found = found**sharp.local * typical ** (1 - sharp.local)
+    found /= np.sqrt(-2 * np.log(1 - sharp.quantile))
+    return stretch(found.astype(xp.float32), (high, wide), (h, w), xp)
+
+
+def low_quantile(blocks: Any, quantile: float, xp: Any = np) -> Any:
+    """Return a quantile along the last axis; NaN, which sorts last, is left out."""
+    ranked = xp.sort(blocks, axis=-1)
+    count = xp.isfinite(ranked).sum(axis=-1)
+    at = xp.clip((count * quantile).astype(int), 0, None)
+    found = xp.take_along_axis(ranked, at[..., None], axis=-1)[..., 0]
+    return xp.where(count >= 16, found, np.float32(np.nan))
+
+
+def stretch(coarse: Any, block: tuple[int, int], shape: tuple[int, int], xp: Any = np) -> Any:
+    """Interpolate block centres linearly to a (y, x) frame; flat beyond the outer centres."""
+    for axis, (size, length) in enumerate(zip(block, shape)):
+        n = coarse.shape[axis]
+        at = xp.clip((xp.arange(length) + 0.5) / size - 0.5, 0, n - 1)
+        low = xp.minimum(at.astype(int), max(n - 2, 0))
+        share = (at - low).astype(xp.float32)
+        share = share[:, None] if axis == 0 else share[None, :]
+        upper = xp.take(coarse, xp.minimum(low + 1, n - 1), axis=axis)
+        coarse = xp.take(coarse, low, axis=axis) * (1 - share) + upper * share
+    return coarse

@@ -1,0 +1,128 @@
+"""One whole piece per label, from runs, for host arrays."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
+    """Keep the largest piece of every label of a batch ``(b, y, x)``; fill its holes if asked."""
+    out = np.zeros_like(labels)
+    for frame, kept in zip(labels, out):
+        _keep_largest(frame, kept, int(frame.max()))
+        if fill:
+            _fill_holes(kept)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _runs(labels):
+    """Runs of equal label in raster order: first run of each row, start, stop, label."""
+    height, width = labels.shape
+    n = 0
+    for y in range(height):
+        n += 1
+        for x in range(1, width):
+            n += labels[y, x] != labels[y, x - 1]
+    begin = np.empty(height + 1, np.int32)
+    start, stop, value = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    run = 0
+    for y in range(height):
+        begin[y] = run
+        start[run] = 0
+        for x in range(1, width):
+            if labels[y, x] != labels[y, x - 1]:
+                stop[run], value[run] = x, labels[y, x - 1]
+                run += 1
+                start[run] = x
+        stop[run], value[run] = width, labels[y, width - 1]
+        run += 1
+    begin[height] = run
+    return begin, start, stop, value
+
+
+@njit(cache=True, nogil=True)
+def _root(parent, run):
+    while parent[run] != run:
+        parent[run] = parent[parent[run]]
+        run = parent[run]
+    return run
+
+
+@njit(cache=True, nogil=True)
+def _pieces(begin, start, stop, value, reach):
+    """Root run of every run: the first of its piece. Background joins with ``reach`` px more."""
+    parent = np.arange(len(start)).astype(np.int32)
+    for y in range(1, len(begin) - 1):
+        above = begin[y - 1]
+        for run in range(begin[y], begin[y + 1]):
+            wide = reach if value[run] == 0 else 0
+            while above > begin[y - 1] and stop[above - 1] + reach > start[run]:
+                above -= 1
+            while above < begin[y] and stop[above] + wide <= start[run]:
+                above += 1
+            other = above
+            while other < begin[y] and start[other] < stop[run] + wide:
+                if value[other] == value[run] and stop[other] + wide > start[run]:
+                    a, b = _root(parent, other), _root(parent, run)
+                    parent[max(a, b)] = min(a, b)
+                other += 1
+    for run in range(len(parent)):
+        parent[run] = parent[parent[run]]
+    return parent
+
+
+@njit(cache=True, nogil=True)
+def _keep_largest(labels, out, n_labels):
+    begin, start, stop, value = _runs(labels)
+    piece = _pieces(begin, start, stop, value, 0)
+    area = np.zeros(len(piece), np.int64)
+    for run in range(len(piece)):
+        area[piece[run]] += stop[run] - start[run]
+    largest = np.full(n_labels + 1, -1, np.int32)
+    for run in range(len(piece)):
+        best = largest[value[run]]
+        if piece[run] == run and (best < 0 or area[run] > area[best]):
+            largest[value[run]] = run
+    for y in range(len(begin) - 1):
+        for run in range(begin[y], begin[y + 1]):
+            if value[run] > 0 and piece[run] == largest[value[run]]:
+                out[y, start[run] : stop[run]] = value[run]
+
+
+@njit(cache=True, nogil=True)
+def _fill_holes(labels):
+    """Give background pieces that touch one label only, and not the rim, to that label."""
+    begin, start, stop, value = _runs(labels)
+    piece = _pieces(begin, start, stop, value, 1)
+    height, width = labels.shape
+    # 0: no neighbour seen yet; -1: several, or the rim
+    owner = np.zeros(len(piece), np.int32)
+    for y in range(height):
+        for run in range(begin[y], begin[y + 1]):
+            if value[run] != 0:
+                continue
+            root = piece[run]
+            if y == 0 or y == height - 1 or start[run] == 0 or stop[run] == width:
+                owner[root] = -1
+                continue
+            _meet(owner, root, value[run - 1])
+            _meet(owner, root, value[run + 1])
+            for other_y in (y - 1, y + 1):
+                for x in range(start[run], stop[run]):
+                    if owner[root] < 0:
+                        break
+                    if labels[other_y, x] > 0:
+                        _meet(owner, root, labels[other_y, x])
+    for y in range(height):
+        for run in range(begin[y], begin[y + 1]):
+            if value[run] == 0 and owner[piece[run]] > 0:
+                labels[y, start[run] : stop[run]] = owner[piece[run]]
+
+
+@njit(cache=True, nogil=True)
+def _meet(owner, root, label):
+    if owner[root] == 0:
+        owner[root] = label
+    elif owner[root] != label:
+        owner[root] = -1
