@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SHAPE = (421, 613)
 LENGTH = 137
 
 
+@lru_cache
 def micrograph(seed: int = 0, noise: float = 14.0) -> np.ndarray:
     """Return dark rods at all angles, soft at their edges, on a noisy grey support."""
     rng = np.random.default_rng(seed)
@@ -111,6 +113,23 @@ def test_thin_and_thick_bars(thick: int) -> None:
     assert found.bar.box[2] - found.bar.box[0] == thick
 
 
+def test_a_bar_with_its_label_in_the_middle_is_one_bar() -> None:
+    """The databar of many instruments: |-- 50 nm --| in a band; half of it would be wrong by 2."""
+    image = Image.fromarray(np.pad(micrograph(6), ((0, 40), (0, 0))))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(16)
+    y, x, length = SHAPE[0] + 20, 400, 181
+    for start, stop in ((x, x + 55), (x + length - 55, x + length)):
+        draw.rectangle((start, y, stop - 1, y + 1), fill=255)
+    for end in (x, x + length - 2):
+        draw.rectangle((end, y - 6, end + 1, y + 7), fill=255)
+    draw.text((x + length / 2, y), "50 nm", fill=255, font=font, anchor="mm")
+    draw.text((20, y), "200 kV   80 kx   HAADF", fill=255, font=font, anchor="lm")
+    found = find_annotations(np.array(image))
+    assert found.bar is not None
+    assert found.bar.length_px == pytest.approx(length, abs=0.6)
+    assert (SHAPE[0], 0, SHAPE[0] + 40, SHAPE[1]) in found.boxes
+
+
 def test_a_resampled_bar_is_measured_below_the_pixel() -> None:
     image = Image.fromarray(burn(micrograph(5, noise=5), thick=8)[0])
     smaller = np.array(image.resize((487, 331), Image.Resampling.LANCZOS))
@@ -126,7 +145,7 @@ def test_particles_and_rods_are_no_bars(seed: int) -> None:
 
 
 def test_dead_lines_clipped_vacuum_and_straight_edges_are_no_bars() -> None:
-    image = micrograph(7)
+    image = micrograph(7).copy()
     image[40] = 0
     image[90, :300] = 255
     image[:, 200] = 0

@@ -15,8 +15,9 @@ import numpy as np
 
 from stempede.errors import RecipeError
 from stempede.frames import Batch, Box, Calibration, FrameRecord, Problem
+from stempede.preprocess.bar import Bar
 from stempede.preprocess.lettering import find_backing, find_bands, find_text
-from stempede.preprocess.scalebar import Bar, find_bars
+from stempede.preprocess.scalebar import find_bars
 
 SEARCHES = ("auto", "always", "never")
 THIN_ROWS = 2

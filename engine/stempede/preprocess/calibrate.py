@@ -100,34 +100,35 @@ def _from_bar(image: np.ndarray, scale_bar_nm: float) -> CalibrationResult:
 def _from_lattice(lattice: Lattice, spacing_nm: float) -> CalibrationResult:
     """Solve for both pixel sizes, or for one where the spots do not tell them apart."""
     lengths = np.hypot(*lattice.basis.T)
-    cosine = float(lattice.basis[0] @ lattice.basis[1] / lengths.prod()) if len(lengths) == 2 else 0
-    known = _known_angle(np.degrees(np.arccos(cosine)))
-    h, k = (lattice.orders[:, 0], lattice.orders[:, 1])
-    both = len(lengths) == 2 and max(lengths) / min(lengths) <= SAME_LENGTH
-    if not both or known is None:
+    known = _known_angle(lattice)
+    h, k = lattice.orders.T
+    if known is None:
         # only the widest spacing is the one that was given
-        use = k == 0
-        target = h[use] ** 2.0
+        use, target = k == 0, h**2.0
     else:
         use = np.ones(len(h), dtype=bool)
         target = h**2.0 + k**2.0 + 2 * h * k * np.cos(np.radians(known))
     squares = lattice.spots[use] ** 2
     u_squares = _u_squares(lattice, use)
-    solution, rel = _solve(squares, target / spacing_nm**2, u_squares)
+    solution, rel = _solve(squares, target[use] / spacing_nm**2, u_squares)
     size_y, size_x = (1 / np.sqrt(solution)).tolist()
     first = lattice.basis[0] * np.sqrt(solution)
     angle = float(np.degrees(np.arctan2(first[0], first[1])))
     angle = angle - 180 if angle > 90 else angle + 180 if angle <= -90 else angle
-    how = (
-        f"lattice of {spacing_nm:g} nm, {np.count_nonzero(use)} spots, "
-        f"{1 / lengths[0]:.3f} px"
-        + (f" and {1 / lengths[1]:.3f} px at {known:g} deg" if known and both else " one way")
-    )
+    how = f"lattice of {spacing_nm:g} nm, {np.count_nonzero(use)} spots, {1 / lengths[0]:.3f} px"
+    how += " one way" if known is None else f" and {1 / lengths[1]:.3f} px at {known:g} deg"
     return CalibrationResult(size_y, size_x, rel, angle, how)
 
 
-def _known_angle(angle_deg: float) -> float | None:
-    near = [a for a in KNOWN_ANGLES_DEG if abs(a - angle_deg) <= ANGLE_SLACK_DEG]
+def _known_angle(lattice: Lattice) -> float | None:
+    """Return the angle of two vectors of one length, where crystals have it; None otherwise."""
+    if len(lattice.basis) < 2:
+        return None
+    lengths = np.hypot(*lattice.basis.T)
+    if max(lengths) > SAME_LENGTH * min(lengths):
+        return None
+    angle = np.degrees(np.arccos(lattice.basis[0] @ lattice.basis[1] / lengths.prod()))
+    near = [a for a in KNOWN_ANGLES_DEG if abs(a - angle) <= ANGLE_SLACK_DEG]
     return near[0] if near else None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from stempede.frames import Box
-from stempede.preprocess.scalebar import STEP, Bar
+from stempede.preprocess.bar import STEP, Bar
 
 SHARP = 64
 """Grey levels that a letter's edge climbs within two pixels."""
