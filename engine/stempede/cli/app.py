@@ -42,6 +42,9 @@ MetadataFile = Annotated[
     Path | None,
     typer.Option("--metadata", help="CSV: glob, then labels and facts of the files that match."),
 ]
+Pattern = Annotated[
+    str | None, typer.Option(help="Folder names to labels, such as '{sample}/{condition}'.")
+]
 Signal = Annotated[
     str | None, typer.Option("--signal", help="Which image of files that hold several signals.")
 ]

@@ -14,6 +14,7 @@ from stempede.cli.app import (
     CalibrationFile,
     FrameRange,
     MetadataFile,
+    Pattern,
     PixelSize,
     Quiet,
     RecipeOption,
@@ -37,9 +38,6 @@ Memory = Annotated[str | None, typer.Option(help="Budget over all processes, suc
 Keep = Annotated[str | None, typer.Option(help="Maps to keep, comma-separated; 'none' keeps none.")]
 Size = Annotated[
     str | None, typer.Option(help="Headline size measure: major_axis, equivalent_diameter, …")
-]
-Pattern = Annotated[
-    str | None, typer.Option(help="Folder names to labels, such as '{sample}/{condition}'.")
 ]
 Allowed = Annotated[
     float,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -15,13 +16,14 @@ class Progress:
     quiet : bool
         Show nothing.
     unit : str
-        What is counted besides frames (``particles``).
+        What is counted besides frames (``particles``); empty for nothing.
     """
 
     def __init__(self, *, quiet: bool = False, unit: str = "particles") -> None:
         self._unit = unit
         self._bar: Any = None if quiet else _make_bar(unit)
         self._task: Any = None
+        self._started = time.perf_counter()
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -43,6 +45,7 @@ class Progress:
             return
         if self._task is None:
             self._task = self._bar.add_task("", total=total, items=0, rate="")
+        seconds = seconds or time.perf_counter() - self._started
         rate = f"{done / seconds:.1f} frames/s" if seconds > 0 else ""
         self._bar.update(self._task, completed=done, total=total, items=items, rate=rate)
 
@@ -57,7 +60,7 @@ def _make_bar(unit: str) -> Any:
         MofNCompleteColumn(),
         TextColumn("frames"),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[items]:,} " + unit),
+        *([TextColumn("{task.fields[items]:,} " + unit)] if unit else []),
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         transient=False,

@@ -14,6 +14,7 @@ from stempede.cli.app import (
     CalibrationFile,
     FrameRange,
     MetadataFile,
+    Pattern,
     PixelSize,
     Quiet,
     Sample,
@@ -40,7 +41,11 @@ def ingest(
     sample: Sample = None,
     calibration: CalibrationFile = None,
     frames: FrameRange = None,
+    pattern: Pattern = None,
     codec: Codec = "blosc-lz4",
+    frames_per_shard: Annotated[
+        int | None, typer.Option(min=1, help="Frames per file, for object stores.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Put microscope files into a calibrated, chunked session that any zarr reader opens."""
@@ -55,6 +60,7 @@ def ingest(
         pixel_size_nm=pixel_size_nm,
         scale_bar_nm=scale_bar_nm,
         metadata=metadata,
+        pattern=pattern,
         signal=signal,
         sample=sample,
         calibration=calibration,
@@ -62,10 +68,20 @@ def ingest(
     )
     for note in opened.notes:
         typer.echo(note, err=True)
-    with Progress(quiet=quiet, unit="problems") as progress:
-        report = write(opened, Path(destination), codec=codec, progress=progress)
+    with Progress(quiet=quiet, unit="") as progress:
+        made = write(
+            opened,
+            Path(destination),
+            codec=codec,
+            frames_per_shard=frames_per_shard,
+            progress=progress,
+        )
     if not quiet:
-        typer.echo(report)
+        typer.echo(
+            f"{made.n_frames} frames in {made.n_stacks} stacks, {made.n_problems} with problems, "
+            f"{made.n_bytes / 2**20:.0f} MiB in {made.seconds:.1f} s"
+        )
+        typer.echo(made.destination)
 
 
 @app.command()
@@ -129,8 +145,8 @@ def _rendered(population: Any, n: int, seed: int, truth: list[Any], progress: Pr
         truth.append(table)
         n_particles += len(table)
         progress(k + 1, n, n_particles, time.perf_counter() - start)
-        source = f"simulated/{seed}/{k:06d}"
-        yield image, FrameRecord(k, source, 0, image.shape, str(image.dtype), calibration)
+        # without a source of its own a frame comes from the session it is written to
+        yield image, FrameRecord(k, "", 0, image.shape, str(image.dtype), calibration)
 
 
 def _write_truth(out: Path, tables: list[Any]) -> None:
