@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 MOMENTS = ("n", "y", "x", "yy", "yx", "xx", "yyy", "yyx", "yxx", "xxx")
 """Sums of powers about the middle of the bounding box (``box_middle``)."""
 
-_CONFIG_LIMIT = 1 << 24
+_LOOKUP_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def number_regions(frame: NDArray[Any], label: NDArray[Any]) -> tuple[Ints, Ints
     """
     stride = int(label.max(initial=1)) + 1
     key = frame.astype(np.int64) * stride + label
-    if stride * (int(frame.max(initial=0)) + 1) <= _CONFIG_LIMIT:
+    if stride * (int(frame.max(initial=0)) + 1) <= _LOOKUP_LIMIT:
         present = np.bincount(key) > 0
         keys = np.flatnonzero(present)
         region = (np.cumsum(present) - 1)[key]
