@@ -90,7 +90,7 @@ _FACTS = {
 
 def state(run: RunFolder) -> str:
     """Return the state of a run in words."""
-    words = run.state or "not recorded"
+    words = "under way, or was cut off" if run.state == "running" else run.state or "not recorded"
     return f"{words}, reductions not run" if run.document.get("reduced") is False else words
 
 

@@ -187,7 +187,7 @@ def set_aside(found: Findings, sketch: Sketch) -> Html | None:
 def _limits(found: Findings) -> Html | None:
     """Return clumps and the least size, as the reduction found them."""
     names = {
-        "smallest_accepted": (f"smallest accepted particle, {found.unit}", 1.0),
+        "smallest_measurable": (f"smallest measurable equivalent diameter, {found.unit}", 1.0),
         "fraction_below_10_px": ("accepted particles under 10 px, %", 100.0),
         "clump_fraction": ("too agglomerated, % of particles and clumps", 100.0),
         "clump_area_fraction": ("too agglomerated, % of their area", 100.0),
@@ -286,9 +286,11 @@ def features(found: Findings, sketch: Sketch) -> Html | None:
 def systematics(found: Findings, sketch: Sketch) -> Html | None:
     """Return what statistics do not cover: threshold, and drift over the frames."""
     summary, ensemble = found.headline, found.ensemble
+    if summary is None or not len(ensemble.frames):
+        return None
     drawn = []
     again = ensemble.sensitivity
-    if summary is not None and again is not None:
+    if again is not None:
         largest = 100 * max(abs(s.value) for s in again.shifts)
         drawn.append(
             sketch(
@@ -304,25 +306,32 @@ def systematics(found: Findings, sketch: Sketch) -> Html | None:
                 summary.name,
             )
         )
-    if summary is not None and len(ensemble.frames) > 1:
-        drawn.append(
-            sketch(
-                "size-by-frame",
-                "Mean size of each frame in order",
-                f"Mean {summary.name} of each of {len(ensemble.frames):,} frames "
-                "with particles; larger points hold more particles. A trend means that the "
-                "specimen or the focus changed over the session.",
-                figures.per_frame,
-                ensemble.frames,
-                ensemble.means,
-                ensemble.counts,
-                summary.mean,
-                summary.axis,
-            )
-        )
-    if not drawn:
-        return None
-    return section("systematics", "Systematics", tag("div", *drawn, class_="pair"))
+    if len(ensemble.frames) > 1:
+        drawn.append(_drift(found, summary, sketch))
+    missing = "Sizes at other thresholds were not measured in this run."
+    return section(
+        "systematics",
+        "Systematics",
+        tag("p", missing, class_="note") if again is None else None,
+        tag("div", *drawn, class_="pair") if drawn else None,
+    )
+
+
+def _drift(found: Findings, summary: Summary, sketch: Sketch) -> Html:
+    ensemble = found.ensemble
+    return sketch(
+        "size-by-frame",
+        "Mean size of each frame in order",
+        f"Mean {summary.name} of each of {len(ensemble.frames):,} frames with particles; larger "
+        "points hold more particles. A trend means that the specimen or the focus changed over "
+        "the session.",
+        figures.per_frame,
+        ensemble.frames,
+        ensemble.means,
+        ensemble.counts,
+        summary.mean,
+        summary.axis,
+    )
 
 
 def samples(found: Findings, sketch: Sketch) -> Html | None:
