@@ -33,7 +33,8 @@ def find_text(grey: np.ndarray, bar: Bar) -> Box | None:
     bar : Bar
     """
     y0, x0, y1, x1 = bar.box
-    up = grey.shape[0] // 5
+    # a letter is rarely taller than this, however thin the bar
+    up = min(grey.shape[0] // 5, max(10 * (y1 - y0), grey.shape[0] // 10))
     side = max((x1 - x0) // 2, 2 * up)
     top, left = max(0, y0 - up), max(0, x0 - side)
     window = grey[top : y1 + up, left : x1 + side]
