@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from accuracy.record import command_line
 from accuracy.route import measure
@@ -42,8 +43,8 @@ def cells() -> dict[str, Cell]:
             found[f"{name}, {noise} noise"] = Cell(f"noise {noise}", cell, 4)
         bright = replace(BASE, shapes=shapes, polarity="bright")
         found[f"{name}, bright"] = Cell("bright", bright, 4)
-        large = replace(BASE, shapes=shapes, count=30, mean_size_nm=50.0)
-        found[f"{name} of 200 px"] = Cell("200 px", large, 14)
+        large = replace(BASE, shapes=shapes, count=20, mean_size_nm=50.0)
+        found[f"{name} of 200 px"] = Cell("200 px", large, 20)
     for size_nm in (0.15, 0.25, 0.5):
         for touching in (0.0, 1 / 3, 2 / 3):
             cell = replace(BASE, pixel_size_nm=size_nm, touching=touching, count=0)
@@ -55,15 +56,14 @@ def cells() -> dict[str, Cell]:
 def study(scale: float, seed: int = 0, route: Route = measure) -> dict[str, Any]:
     """Return recall, precision and the errors of mean and spread per cell.
 
-    Below a fifth of the study, frames are quartered and each cell has one or two.
+    Below a fifth of the study, frames of small particles are quartered.
     """
     result = {}
     for k, (name, cell) in enumerate(cells().items()):
         population, frames = cell.population, max(round(scale * cell.frames), 1)
-        if scale < 0.2:
+        if scale < 0.2 and cell.kind != "200 px":
             quarter = {"height_px": _SMALL_PX, "width_px": _SMALL_PX}
             population = replace(population, count=population.count / 4, **quarter)
-            frames *= 2 if cell.kind == "200 px" else 1
         result[name] = {"kind": cell.kind, **score(population, frames, seed + k, route)}
     return {"seed": seed, "cells": result}
 
@@ -72,8 +72,9 @@ def score(population: Population, n: int, seed: int, route: Route) -> dict[str, 
     """Run the route on one session and hold it against the truth.
 
     Recall is over whole true particles, precision over accepted regions, at IoU 0.5.
-    The true mean and spread are those of all particles with their centre in a frame,
-    whole or cut: the sample that the edge weights stand for.
+    Errors of mean and spread are against the whole true particles with the weights of
+    their true extents; ``mean_error_all`` is against all particles with their centre in
+    a frame, whole or cut: the sample that the weights stand for.
     """
     labels, tables = route(population, n, seed)
     truth_labels, truth = _truth(population, n, seed)
@@ -92,24 +93,38 @@ def score(population: Population, n: int, seed: int, route: Route) -> dict[str, 
             if int(here["label"][row]) in true_of:
                 mine_px = size[true_of[int(here["label"][row])]]
                 ratios.append(mine_px / here["equivalent_diameter_px"][row])
-    centred = (truth["y_px"] >= -0.5) & (truth["y_px"] < population.height_px - 0.5)
-    centred &= (truth["x_px"] >= -0.5) & (truth["x_px"] < population.width_px - 0.5)
-    sizes = truth["equivalent_diameter_nm"][centred]
-    mean, spread = (
-        _ensemble(tables["ensemble"], "mean"),
-        _ensemble(tables["ensemble"], "relative_sd"),
-    )
+    true_mean, true_spread, true_all = _true_sizes(population, truth_labels, truth)
+    mean = _ensemble(tables["ensemble"], "mean")
+    spread = _ensemble(tables["ensemble"], "relative_sd")
     return {
         "frames": n,
         "true_particles": int(truth["complete"].sum()),
         "recall": found / int(truth["complete"].sum()),
         "precision": matched / max(len(accepted), 1),
-        "mean_error": float(mean / sizes.mean() - 1),
-        "relative_sd_error": float(spread / (sizes.std(ddof=1) / sizes.mean()) - 1),
+        "mean_nm": mean,
+        "mean_error": mean / true_mean - 1,
+        "mean_error_all": mean / true_all - 1,
+        "relative_sd_error": spread / true_spread - 1,
         "matched_diameter_bias": float(np.mean(ratios) - 1) if ratios else float("nan"),
         "matched_diameter_sd": float(np.std(ratios)) if ratios else float("nan"),
-        "mean_nm": float(mean),
     }
+
+
+def _true_sizes(
+    population: Population, labels: np.ndarray, truth: Table
+) -> tuple[float, float, float]:
+    """Weighted mean and relative spread of whole particles, and the mean of all centred ones."""
+    size = truth["equivalent_diameter_nm"]
+    inside = (truth["y_px"] >= -0.5) & (truth["y_px"] < population.height_px - 0.5)
+    inside &= (truth["x_px"] >= -0.5) & (truth["x_px"] < population.width_px - 0.5)
+    rows = np.flatnonzero(truth["complete"])
+    boxes = [ndimage.find_objects(frame) for frame in labels]
+    where = [boxes[truth["frame"][k]][truth["label"][k] - 1] for k in rows]
+    extent = np.array([[side.stop - side.start for side in box] for box in where])
+    w = 1 / ((population.height_px - extent[:, 0]) * (population.width_px - extent[:, 1]))
+    mean = np.average(size[rows], weights=w)
+    variance = np.average((size[rows] - mean) ** 2, weights=w) * len(rows) / (len(rows) - 1)
+    return float(mean), float(np.sqrt(variance) / mean), float(size[inside].mean())
 
 
 def _truth(population: Population, n: int, seed: int) -> tuple[np.ndarray, Table]:
