@@ -11,6 +11,7 @@ import numpy as np
 
 from stempede.errors import InputError
 from stempede.stage import door
+from stempede.tables import MISSING
 
 
 def read_exclusions(source: str | Path | Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -47,9 +48,10 @@ def curate(
     # from here on the run says that its reductions are not those of its tables
     results.update(reduced=False, exclusions=[dict(row) for row in rows])
     frames = results.read("frames")
-    accepted = particles["frame"][particles["accepted"]]
-    counts = np.array([(accepted == k).sum() for k in frames["frame"]], dtype=np.int64)
-    counts = np.where(frames["n_accepted"] >= 0, counts, frames["n_accepted"])
+    numbers, per_frame = np.unique(particles["frame"][particles["accepted"]], return_counts=True)
+    known = dict(zip(numbers.tolist(), per_frame.tolist()))
+    counts = np.array([known.get(k, 0) for k in frames["frame"].tolist()], dtype=np.int64)
+    counts = np.where(frames["n_accepted"] == MISSING, MISSING, counts)
     results.write_table("particles", particles, chunks)
     results.write_table("frames", frames.with_columns({"n_accepted": counts}), chunks)
     results.write_table("exclusions", audit)

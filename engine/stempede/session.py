@@ -311,9 +311,7 @@ class Session:
         specs = self.recipe.specs("stage")
         work = Measuring(str(self.out), specs, prepared, device, self.keep)
         done = results.done_chunks()
-        tasks = [
-            Chunk(k, self.frames.select(c)) for k, c in enumerate(run["chunks"]) if k not in done
-        ]
+        tasks = self._chunks(run, done)
         workers = self.options.workers if self.options.workers is not None else run["workers"]
         workers = max(1, min(workers, len(tasks)))
         threads = max(1, cores() // workers)
@@ -327,6 +325,15 @@ class Session:
                 particles += summary["particles"]
                 if progress is not None:
                     progress(finished, run["n_frames"], particles, time.perf_counter() - started)
+
+    def _chunks(self, run: Mapping[str, Any], done: set[int]) -> list[Chunk]:
+        """Return the chunks of the plan that are still to be measured."""
+        records = {r.frame: r for r in self.frames.records}
+        return [
+            Chunk(k, replace(self.frames, records=tuple(records[n] for n in numbers), notes=()))
+            for k, numbers in enumerate(run["chunks"])
+            if k not in done
+        ]
 
     def _prepared(self, results: Any, backend: Backend) -> dict[str, dict[str, Any]]:
         """Return the numbers of each Prepare: read where they are, else found and kept."""

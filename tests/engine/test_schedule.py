@@ -97,6 +97,20 @@ def test_an_error_of_the_work_comes_through() -> None:
         squares(Square(fails_on=(2,)), n=3, workers=1)
 
 
+def test_a_scheduler_that_is_there_already() -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        protocol="tcp://",
+    ) as cluster:
+        found = squares(Square(), workers=1, scheduler=cluster.scheduler_address)
+    assert [s["square"] for s in found] == [k**2 for k in range(8)]
+
+
 def test_a_scheduler_that_is_not_there(monkeypatch) -> None:
     monkeypatch.setattr(schedule, "CONNECT_S", 0.5)
     with pytest.raises(InputError, match=r"wanted a Dask scheduler at tcp://127\.0\.0\.1:1, found"):

@@ -108,6 +108,7 @@ class TestExclusions:
         assert again.results.run["exclusions"][0]["reason"] == "dirt"
         np.testing.assert_array_equal(again.table("frames")["frame"], frames["frame"])
         assert again.results.run["counts"]["frames"] == 10
+        assert again.table("frames")["n_accepted"].tolist() == frames["n_accepted"].tolist()
 
     def test_a_later_list_replaces_an_earlier_one(self, tmp_path) -> None:
         session = made(tmp_path / "run")
