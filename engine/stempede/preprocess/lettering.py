@@ -45,8 +45,19 @@ def find_text(grey: np.ndarray, bar: Bar) -> Box | None:
         lines += [(area, _grown(box, pieces)) for area, box in _lines(letters, local)]
     if not lines:
         return None
-    a, b, c, d = max(lines)[1]
+    best = max(lines)[1]
+    # the same line, read in another ink, may be whole where this one lacks a stroke
+    same = np.array([box for _, box in lines if _is_same_line(box, best)])
+    a, b = same[:, :2].min(axis=0).tolist()
+    c, d = same[:, 2:].max(axis=0).tolist()
     return (a + top, b + left, c + top, d + left)
+
+
+def _is_same_line(box: Box, other: Box) -> bool:
+    """Whether two boxes share most of their rows and some columns."""
+    rows = min(box[2], other[2]) - max(box[0], other[0])
+    taller = max(box[2] - box[0], other[2] - other[0])
+    return rows >= 0.7 * taller and min(box[3], other[3]) > max(box[1], other[1])
 
 
 def _inks(window: np.ndarray, bar: Box, level: float) -> list[np.ndarray]:
