@@ -269,6 +269,22 @@ def test_unfinished_runs_say_so(tmp_path, document):
     assert "Provisional" in text
 
 
+def test_unfinished_run_is_reduced_without_its_cut_off_chunk(tmp_path):
+    recipe = '[[reduce]]\nuse = "particles.ensemble"\nsize = "equivalent_diameter"\n'
+    run = make_run(tmp_path, state="running", reduced=False, recipe=recipe)
+    results = Results(run)
+    frames, particles = results.read("frames"), results.read("particles")
+    results.write_table("frames", frames.take(np.arange(5)))
+    for name in ("ensemble", "size_fits", "size_qq", "frame_sizes"):
+        (run / name / "part-00000.parquet").unlink()
+    found = gather(RunFolder.open(run))
+    kept = particles.take(particles["accepted"] & (particles["frame"] < 5))
+    mean = np.average(kept["equivalent_diameter_nm"], weights=kept["weight"])
+    assert found.headline.mean.value == pytest.approx(mean)
+    assert found.outcomes["accepted"] == len(kept)
+    assert not list((run / "ensemble").iterdir())
+
+
 def test_run_json_alone_gives_a_page(tmp_path):
     (tmp_path / "run.json").write_text('{"state": "running"}')
     _, text = read(write_report(tmp_path))

@@ -205,7 +205,7 @@ def _limits(found: Findings) -> Html | None:
     ]
     if not rows:
         return None
-    return table(("what could not be measured", "value", "95 % CI"), rows)
+    return table(("limits of the measurement", "value", "95 % CI"), rows)
 
 
 def _exclusions(found: Findings) -> Html | None:
@@ -355,7 +355,7 @@ def samples(found: Findings, sketch: Sketch) -> Html | None:
     shown = table(
         ("sample", "particles", "frames", f"mean, {unit}", "95 % CI", "σ/d, %", "95 % CI, %"),
         rows,
-        caption=f"{axis.capitalize()} by sample, edge-weighted, frames as sampling units.",
+        caption=f"Mean {axis}, by sample: edge-weighted, frames as sampling units.",
         sortable=True,
         digits=4,
     )
@@ -370,5 +370,5 @@ def samples(found: Findings, sketch: Sketch) -> Html | None:
             [s.mean for s in listed],
             axis,
         )
-        parts = [tag("div", drawn, shown, class_="pair")]
+        parts = [tag("div", drawn, class_="pair"), shown]
     return section("samples", "Samples", *parts)

@@ -148,6 +148,8 @@ body > footer { color: var(--muted); font-size: .85rem; margin-top: 56px; paddin
   nav { display: none; }
   .scroll, .scroll.tall { overflow: visible; max-height: none; border: 0; }
   th { position: static; }
+  table { font-size: 7.5pt; }
+  th, td { padding: 3px 6px; }
   figure, tr, .headline { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; }
