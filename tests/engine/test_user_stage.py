@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import re
+from importlib import resources
+from pathlib import Path
+
 import pytest
 
+from simulated import micrographs
 from stempede.errors import RecipeError
 from stempede.recipe import Recipe
+from stempede.session import RunOptions, Session
 
 STAGE = """
 from __future__ import annotations
@@ -67,3 +73,21 @@ def test_a_file_that_does_not_fit(tmp_path, text: str, said: str) -> None:
 def test_a_file_that_is_not_there(tmp_path) -> None:
     with pytest.raises(RecipeError, match="names a file that is not there"):
         Recipe.loads(RECIPE, folder=tmp_path)
+
+
+def test_the_stage_of_the_documentation_runs(tmp_path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "own-stage.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (entry,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    shipped = (resources.files("stempede") / "recipes" / "particles.toml").read_text("utf-8")
+    (tmp_path / "bright_core.py").write_text(code)
+    (tmp_path / "my.toml").write_text(shipped.replace("[[reduce]]", entry + "\n[[reduce]]"))
+    options = RunOptions(device="cpu", workers=1)
+    plain = Session("particles", micrographs(2), tmp_path / "plain", options)
+    mine = Session(tmp_path / "my.toml", micrographs(2), tmp_path / "mine", options)
+    plain.run()
+    mine.run()
+    before, after = plain.table("particles"), mine.table("particles")
+    assert repr(mine.pipeline).endswith("accept → bright_core")
+    assert (after["accepted"] == (before["accepted"] & (before["contrast"] >= 4))).all()
+    assert len(after) > 5

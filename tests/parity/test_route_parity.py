@@ -6,46 +6,18 @@ compared: timings. Frames of two shapes alternate, so that no grouping is in fra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tiny
+from simulated import micrographs
 from stempede import plan
-from stempede.frames import Calibration, FrameRecord, Frames
 from stempede.io.results import Results
 from stempede.session import RunOptions, Session
-from stempede.simulate.micrograph import render
-from stempede.simulate.population import Population
 
-SHAPES = ((192, 230), (170, 201))
 N = 9
-
-
-@dataclass(frozen=True)
-class Simulator:
-    def __call__(self, record: FrameRecord) -> np.ndarray:
-        height, width = record.shape
-        shown = Population(
-            height_px=height,
-            width_px=width,
-            pixel_size_nm=0.5,
-            count=14,
-            mean_size_nm=9,
-            touching=0.4,
-        )
-        return render(shown, record.frame, 5)[0]
-
-
-def micrographs() -> Frames:
-    calibration = Calibration(0.5, 0.5, "set")
-    records = [
-        FrameRecord(k, f"/sim/{k}.tif", 0, SHAPES[k % 3 == 2], "uint16", calibration)
-        for k in range(N)
-    ]
-    return Frames(tuple(records), Simulator(), "simulated")
 
 
 def measured(out: Path, size: int, monkeypatch, workers: int = 1) -> Results:
@@ -58,7 +30,7 @@ def measured(out: Path, size: int, monkeypatch, workers: int = 1) -> Results:
 
     monkeypatch.setattr("stempede.session.make_plan", cut)
     options = RunOptions(device="cpu", workers=workers)
-    return Session("particles", micrographs(), out, options).run()
+    return Session("particles", micrographs(N), out, options).run()
 
 
 @pytest.fixture(scope="module")
