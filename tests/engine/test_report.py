@@ -22,6 +22,7 @@ from stempede.tables import FRAMES, PARTICLES, PROBLEMS, Table
 
 SHAPE = (120, 170)
 NM = 0.5
+SIZES_NM = ("major_axis_nm", "minor_axis_nm", "equivalent_diameter_nm", "area_nm2")
 
 
 def particle_rows(n_frames: int, per_frame: int, calibrated: bool, seed: int = 5) -> Table:
@@ -235,6 +236,27 @@ def test_without_calibration_all_is_px(tmp_path):
     assert "No pixel size is known" in text
     assert "mean, px" in text
     assert not re.search(r"\d nm\b", text)
+
+
+def test_frames_without_pixel_size_stay_out_of_sizes_in_nm(tmp_path):
+    run = make_run(tmp_path, n_frames=8)
+    results = Results(run)
+    frames, particles = results.read("frames"), results.read("particles")
+    bare = frames["frame"] < 2
+    columns = {k: np.where(particles["frame"] < 2, np.nan, particles[k]) for k in SIZES_NM}
+    frames = frames.with_columns({"pixel_size_nm": np.where(bare, np.nan, NM)})
+    particles = particles.with_columns(columns)
+    made = Ensemble()({"frames": frames, "particles": particles})
+    for name, table in {**made, "frames": frames, "particles": particles}.items():
+        results.write_table(name, table)
+    found = gather(RunFolder.open(run))
+    assert found.unit == "nm"
+    assert found.ensemble.frames.tolist() == [2, 3, 4, 5, 6, 7]
+    assert found.ensemble.means.max() < 20 * NM
+    assert found.sizes()[2] == 6
+    _, text = read(write_report(run))
+    assert "2 frames without pixel size" in text
+    assert "144 of them with lengths in nm" in text
 
 
 def test_few_frames_give_no_interval(tmp_path):

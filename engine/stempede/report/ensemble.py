@@ -98,9 +98,12 @@ def read_ensemble(run: RunFolder) -> Ensemble:
     per_sample = (r for r in rows if r["scope"] == "sample" and r["selection"] == "accepted")
     per_frame = run.columns("frame_sizes")
     means = np.asarray(per_frame["mean"], float)
-    seen = np.isfinite(means)
+    headline = _headline(measures)
+    unit = np.asarray(per_frame.text("unit"), dtype=object)
+    # a frame without pixel size has its mean in px, in a session that is told in nm
+    seen = np.isfinite(means) & (unit == (headline.unit if headline else ""))
     return Ensemble(
-        headline=_headline(measures),
+        headline=headline,
         measures=measures,
         uncurated=_headline(before),
         samples=tuple(s for s in summaries(per_sample) if s.headline),

@@ -78,15 +78,18 @@ class Findings:
         """(n,) bool: accepted regions."""
         return self.particles.flags("accepted")
 
-    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return headline sizes and edge weights of accepted particles, finite ones."""
+    def sizes(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return headline sizes and edge weights of accepted particles, and their frames' number.
+
+        Particles without a finite size are left out.
+        """
         if self.headline is None:
-            return np.zeros(0), np.zeros(0)
+            return np.zeros(0), np.zeros(0), 0
         sizes = self.particles[size_field(self.headline.measure, self.headline.unit)]
         weights = self.particles["weight"]
         rows = self.accepted & np.isfinite(sizes)
         weights = np.where(np.isfinite(weights) & (weights > 0), weights, 1.0)
-        return sizes[rows], weights[rows]
+        return sizes[rows], weights[rows], len(np.unique(self.particles["frame"][rows]))
 
     @property
     def n_small(self) -> int:
@@ -124,19 +127,29 @@ def outcomes(particles: Columns) -> dict[str, int]:
 
 def calibration(frames: Columns) -> tuple[str, float]:
     """Return in words where the pixel size came from, and the largest relative uncertainty."""
-    sources = frames.text("pixel_size_source")
-    size = np.asarray(frames["pixel_size_nm"], float)
-    usable = np.array([s != "problem" for s in frames.text("state")], bool)
-    known = np.isfinite(size) & usable
+    size, known = _pixel_sizes(frames)
     if not known.any():
         return "", math.nan
+    sources = frames.text("pixel_size_source")
     names = sorted({s for s, k in zip(sources, known, strict=True) if k and s}) or ["unnamed"]
     low, high = size[known].min(), size[known].max()
     text = f"{low:.4g}" if math.isclose(low, high, rel_tol=1e-6) else f"{low:.4g} to {high:.4g}"
-    missing = int(np.count_nonzero(usable & ~known))
-    rest = f", {missing} frames without" if missing else ""
     u = np.asarray(frames["pixel_size_rel_u"], float)[known]
     return (
-        f"{' and '.join(names)}, {text} nm per px{rest}",
+        f"{' and '.join(names)}, {text} nm per px",
         float(np.nanmax(u)) if np.isfinite(u).any() else math.nan,
     )
+
+
+def n_uncalibrated(frames: Columns) -> int:
+    """Return the number of measured frames without a pixel size."""
+    _, known = _pixel_sizes(frames)
+    states = np.asarray(frames.text("state"), dtype=object)
+    return int(np.count_nonzero((states != "problem") & ~known))
+
+
+def _pixel_sizes(frames: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixel sizes in nm, and which measured frames have one."""
+    size = np.asarray(frames["pixel_size_nm"], float)
+    states = np.asarray(frames.text("state"), dtype=object)
+    return size, np.isfinite(size) & (states != "problem")

@@ -34,6 +34,8 @@ def _card(name: str, value: Any, *details: Any) -> Html:
 
 
 def _value(interval: Interval, unit: str, scale: float = 1.0) -> list[Any]:
+    if interval.known and not interval.symmetric:
+        return [number(scale * interval.value), tag("small", f" {unit}")]
     centre, margin = measured(scale * interval.value, scale * interval.half_width)
     small = f" ± {margin} {unit}" if margin else f" {unit}"
     return [centre, tag("small", small)]
@@ -42,6 +44,8 @@ def _value(interval: Interval, unit: str, scale: float = 1.0) -> list[Any]:
 def _mean_card(summary: Summary, uncurated: Summary | None) -> Html:
     unit, raw = summary.unit, summary.raw_mean.value
     details = [_interval_words(summary.mean, summary, unit)]
+    if summary.mean.known and summary.note:
+        details.append(summary.note)
     if math.isfinite(summary.u_cal) and unit == "nm":
         details.append(f"calibration adds a standard uncertainty u_cal of {_two(summary.u_cal)} nm")
     if math.isfinite(raw) and raw:

@@ -56,16 +56,21 @@ def join(*children: Any) -> Html:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """Return a number with so many significant digits and thin thousands, ``–`` where missing."""
+    """Return a number with so many significant digits and commas, ``–`` where missing."""
     if value is None or not math.isfinite(value):
         return "–"
     whole = float(value).is_integer() and abs(value) >= 10 ** (digits - 1)
     if isinstance(value, int) or whole:
-        return f"{int(value):,}"
+        return _signed(f"{int(value):,}")
     if value != 0 and not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.{digits - 1}e}"
+        return _signed(f"{value:.{digits - 1}e}")
     decimals = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{decimals}f}"
+    return _signed(f"{value:,.{decimals}f}")
+
+
+def _signed(text: str) -> str:
+    """Return a number with a true minus sign."""
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def counted(n: int, one: str) -> str:
@@ -89,7 +94,8 @@ def span(low: float, high: float, unit: str = "", scale: float = 1.0) -> str:
         return "–"
     half = (high - low) / 2 * scale
     decimals = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
-    text = f"{low * scale:,.{decimals}f} to {high * scale:,.{decimals}f}"
+    ends = (_signed(f"{end * scale:,.{decimals}f}") for end in (low, high))
+    text = " to ".join(ends)
     return f"{text} {unit}".strip()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from stempede.errors import ResultsError
 from stempede.report import perframe, record, sections, style
-from stempede.report.findings import Findings, gather
+from stempede.report.findings import Findings, gather, n_uncalibrated
 from stempede.report.folder import RunFolder
 from stempede.report.headline import headline
-from stempede.report.html import Html, join, tag
+from stempede.report.html import Html, counted, join, tag
 from stempede.report.show import overlays
 
 TITLES = {
@@ -148,8 +148,14 @@ def banner(found: Findings) -> Html | None:
     states = run.frames.text("state")
     if states and all(s == "problem" for s in states):
         said.append(f"No frame could be measured: all {len(states):,} failed, see Problems.")
+    uncalibrated = n_uncalibrated(run.frames)
     if len(found.particles) and found.unit == "px":
         said.append("No pixel size is known: all lengths are in pixels, nothing is in nm.")
+    elif len(found.particles) and uncalibrated:
+        said.append(
+            f"{counted(uncalibrated, 'frame')} without pixel size: their particles are counted "
+            "and listed, but are in no size in nm."
+        )
     if not said:
         return None
     return tag("div", *(tag("p", s) for s in said), class_="banner", role="note")

@@ -45,10 +45,10 @@ class Sketch:
 def sizes(found: Findings, sketch: Sketch) -> Html | None:
     """Return the size distribution with its fits, and every size measure."""
     summary = found.headline
-    values, weights = found.sizes()
+    values, weights, n_frames = found.sizes()
     if summary is None or not len(values):
         return None
-    rests = basis(len(values), summary.n_frames)
+    rests = basis(len(values), n_frames)
     fits = found.ensemble.fits
     beyond = int(np.count_nonzero(values > figures.bin_edges(values)[-1]))
     outside = f" {counted(beyond, 'particle')} beyond the axis." if beyond else ""
@@ -275,12 +275,18 @@ def features(found: Findings, sketch: Sketch) -> Html | None:
         "Features of accepted particles",
         tag(
             "p",
-            f"{basis(int(rows.sum()), n_frames)}. Bars: particles per bin, as counted, "
-            "between the 0.5 and 99.5 % points; line: median.",
+            f"{basis(int(rows.sum()), n_frames)}{_calibrated(found)}. Bars: particles per bin, as "
+            "counted, between the 0.5 and 99.5 % points; line: median.",
             class_="note",
         ),
         tag("div", *panels, class_="multiples"),
     )
+
+
+def _calibrated(found: Findings) -> str:
+    """Return how many of the accepted particles have sizes in nm, where not all do."""
+    n = len(found.sizes()[0])
+    return "" if n == found.outcomes["accepted"] else f", {n:,} of them with lengths in nm"
 
 
 def systematics(found: Findings, sketch: Sketch) -> Html | None:
@@ -346,29 +352,31 @@ def samples(found: Findings, sketch: Sketch) -> Html | None:
             s.n_frames,
             s.mean.value,
             span(s.mean.low, s.mean.high),
+            s.unit,
             100 * s.rel_sd.value,
             span(s.rel_sd.low, s.rel_sd.high, "", 100),
         )
         for s in listed
     ]
-    axis, unit = listed[0].axis, listed[0].unit
+    # a sample without pixel size is told in px and stays out of a figure in nm
+    alike = [s for s in listed if s.unit == found.unit and math.isfinite(s.mean.value)]
     shown = table(
-        ("sample", "particles", "frames", f"mean, {unit}", "95 % CI", "σ/d, %", "95 % CI, %"),
+        ("sample", "particles", "frames", "mean", "95 % CI", "unit", "σ/d, %", "95 % CI, %"),
         rows,
-        caption=f"Mean {axis}, by sample: edge-weighted, frames as sampling units.",
+        caption=f"Mean {listed[0].name} by sample: edge-weighted, frames as sampling units.",
         sortable=True,
         digits=4,
     )
-    parts = [shown]
-    if 1 < len(listed) <= 40:
-        drawn = sketch(
+    drawn = None
+    if 1 < len(alike) <= 40:
+        figure = sketch(
             "samples",
-            f"Mean {axis} by sample",
+            f"Mean {alike[0].axis} by sample",
             "Points: edge-weighted means; lines: 95 % CI, none for samples of fewer than 5 frames.",
             figures.by_label,
-            [s.label for s in listed],
-            [s.mean for s in listed],
-            axis,
+            [s.label for s in alike],
+            [s.mean for s in alike],
+            alike[0].axis,
         )
-        parts = [tag("div", drawn, class_="pair"), shown]
-    return section("samples", "Samples", *parts)
+        drawn = tag("div", figure, class_="pair")
+    return section("samples", "Samples", drawn, shown)

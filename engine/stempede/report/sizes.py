@@ -44,6 +44,12 @@ class Interval:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
+    def symmetric(self) -> bool:
+        """Whether the interval may be written as value ± half-width."""
+        shift = abs(self.low + self.high - 2 * self.value)
+        return self.known and shift <= 0.2 * (self.high - self.low)
+
+    @property
     def half_width(self) -> float:
         """Half the length of the interval."""
         return (self.high - self.low) / 2
