@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from stempede.errors import ResultsError
-from stempede.report import perframe, record, sections, style
+from stempede.report import aside, perframe, record, sections, style
 from stempede.report.findings import Findings, gather, n_uncalibrated
 from stempede.report.folder import RunFolder
 from stempede.report.headline import headline
 from stempede.report.html import Html, counted, join, tag
 from stempede.report.show import overlays
+from stempede.report.sketch import Sketch
 
 TITLES = {
     "sizes": "Sizes",
@@ -75,11 +76,11 @@ def render(found: Findings, figures_folder: Path) -> str:
     figures_folder : Path
         An existing folder.
     """
-    sketch = sections.Sketch(figures_folder)
+    sketch = Sketch(figures_folder)
     body = {
         "sizes": sections.sizes(found, sketch),
         "overlays": overlays(found, figures_folder),
-        "aside": sections.set_aside(found, sketch),
+        "aside": aside.set_aside(found, sketch),
         "samples": sections.samples(found, sketch),
         "systematics": sections.systematics(found, sketch),
         "features": sections.features(found, sketch),
