@@ -8,6 +8,9 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.frames import Calibration, FrameRecord, Frames
+from stempede.particles.accept import Accept
+from stempede.particles.ensemble import Ensemble
+from stempede.particles.features import Features
 from stempede.pipeline import Pipeline
 from stempede.recipe import Recipe
 from stempede.simulate.micrograph import Population, render
@@ -64,3 +67,16 @@ def measure(
     for reduction in plan.of_kind("reduce"):
         tables |= reduction(tables)
     return np.stack(labels), tables
+
+
+def measure_truth(population: Population, n: int, seed: int) -> tuple[np.ndarray, dict[str, Table]]:
+    """Measure, accept and summarise the true outlines: all of the route but finding them."""
+    backend = Backend.choose("cpu")
+    frames = session(population, n, seed)
+    labels, parts = [], []
+    for frame in range(n):
+        labels.append(render(population, frame, seed)[1])
+        batch = frames.read([frame], backend).with_(maps={"labels": labels[-1][None]})
+        parts.append(Accept()(Features()(batch)).tables)
+    tables = {k: Table.concat([p[k] for p in parts]) for k in ("frames", "particles")}
+    return np.stack(labels), {**tables, **Ensemble()(tables)}
