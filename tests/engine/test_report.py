@@ -14,6 +14,7 @@ from stempede.io.maps import MapStore
 from stempede.io.results import Results
 from stempede.io.sources import SourceReader, open_frames
 from stempede.particles.ensemble import Ensemble
+from stempede.particles.sensitivity import sensitivity
 from stempede.report import write_report
 from stempede.report.compare import compare_runs
 from stempede.report.findings import gather
@@ -257,6 +258,22 @@ def test_frames_without_pixel_size_stay_out_of_sizes_in_nm(tmp_path):
     _, text = read(write_report(run))
     assert "2 frames without pixel size" in text
     assert "144 of them with lengths in nm" in text
+
+
+def test_other_thresholds_are_shown_where_measured(tmp_path, full):
+    assert "other thresholds were not measured" in read(full[1])[1]
+    run = make_run(tmp_path, n_frames=8, per_frame=10)
+    results = Results(run)
+    frames, particles = results.read("frames"), results.read("particles")
+    measured = {
+        scale: particles.with_columns({"major_axis_nm": particles["major_axis_nm"] / scale**0.2})
+        for scale in (0.9, 1.0, 1.1)
+    }
+    results.write_table("sensitivity", sensitivity(measured, frames, "major_axis"))
+    _, text = read(write_report(run))
+    assert "N = 64 particles in 8 frames measured again" in text
+    assert "moves by up to 2.1 %" in text
+    assert (run / "figures" / "sensitivity.svg").is_file()
 
 
 def test_few_frames_give_no_interval(tmp_path):
