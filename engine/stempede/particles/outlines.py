@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from stempede_kernels.component_tree import sharp_regions
 
 from stempede.backend import Backend
+from stempede.particles.verify import contrasts, significant
+from stempede.particles.windows import masked_quantiles, stretch
+from stempede_kernels.component_tree import sharp_regions
 
 SMOOTH_PX = 1.05
 """Smoothing in pixels of the decimated frame: just enough for its gradient."""
 
 FACTORS = (8, 6, 4, 3, 2, 1)
 LEVELS = 512
-STRONGEST = 20.0
+STRONGEST = 8.0
 # what counts towards a scale: outlines well above noise, and beyond some point no more
 CLEAR, FULL = 3.5, 8.0
+# mean radius in blocks above which a view resolves its particles
+RESOLVED = 3.0
 FINER_GAIN, GIVE_UP = 1.2, 0.4
 TILE = 256
 SMALLEST_PX = 12
@@ -50,6 +54,13 @@ class Sharpness:
     thickness : float
         A larger region is a clump of particles, not a support, where its mean thickness is
         below this share of the radius of the largest particle.
+    doubt : float
+        Share of the gain left to regions that touch the rim of the frame or are larger than
+        ``largest``, against smaller ones inside them.
+    contrast : float
+        Least contrast of a region, in units of the texture of the background beside it.
+    contrast_share : float
+        And as a share of the frame's typical contrast.
     """
 
     floor: float = 2.5
@@ -59,6 +70,9 @@ class Sharpness:
     local: float = 0.5
     largest: float = 0.08
     thickness: float = 0.5
+    doubt: float = 0.5
+    contrast: float = 3.0
+    contrast_share: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -82,11 +96,13 @@ class View:
 
     @property
     def score(self) -> float:
-        """Clear outline, in blocks of length, weighted by how clear it is."""
+        """Clear outline, in blocks of length, weighted by how clear and how resolved it is."""
         if not len(self.regions):
             return 0.0
         mean = self.regions[:, 2] / self.regions[:, 1]
-        return float(np.sum(np.clip(np.minimum(mean, FULL) - CLEAR, 0, None) * self.regions[:, 1]))
+        clear = np.clip(np.minimum(mean, FULL) - CLEAR, 0, None)
+        resolved = min(1.0, self.radius / RESOLVED) ** 2
+        return resolved * float(np.sum(clear * self.regions[:, 1]))
 
     @property
     def radius(self) -> float:
@@ -97,6 +113,12 @@ class View:
         rank = np.argsort(thick, kind="stable")
         covered = np.cumsum(self.regions[rank, 0])
         return float(thick[rank[np.searchsorted(covered, covered[-1] / 2)]])
+
+
+def typical_diameter(view: View) -> float:
+    """Return the diameter in px of the disc as thick as the view's typical region, NaN if none."""
+    # the crack perimeter of a disc is 8 radii
+    return float(view.radius * view.factor * 8 / np.pi) if len(view.regions) else float("nan")
 
 
 def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Backend) -> View:
@@ -168,9 +190,15 @@ def view_through(
         share=sharp.share,
         min_area_px=SMALLEST_PX,
         max_area_px=int(area),
+        doubt=sharp.doubt,
         max_thickness_px=sharp.thickness * float(np.sqrt(area / np.pi)),
     )
     regions = np.asarray(regions.get() if hasattr(regions, "get") else regions)
+    if len(regions):
+        contrast = contrasts(smooth, labels, len(regions), xp, ndimage)
+        kept = significant(contrast, sharp.contrast, sharp.contrast_share)
+        table = xp.asarray(np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32))
+        labels, regions = table[labels], regions[kept]
     return View(factor, smooth, labels, regions)
 
 
@@ -227,39 +255,11 @@ def usual_gradient(strength: Any, seen: Any, sharp: Sharpness, xp: Any = np) -> 
     A low quantile in windows, drawn towards its median over the frame: dense particles
     raise it little, a bare support is not taken for noise-free.
     """
-    h, w = strength.shape
     side = max(8, round(sharp.window * SMOOTH_PX))
-    rows, columns = max(1, round(h / side)), max(1, round(w / side))
-    high, wide = -(-h // rows), -(-w // columns)
-    values = xp.where(seen, strength, xp.float32(np.nan))
-    values = xp.pad(values, ((0, rows * high - h), (0, columns * wide - w)), constant_values=np.nan)
-    blocks = values.reshape(rows, high, columns, wide)[:, ::2].transpose(0, 2, 1, 3)
-    found = low_quantile(blocks.reshape(rows, columns, -1), sharp.quantile, xp)
+    (found,), size = masked_quantiles(strength, seen, side, (sharp.quantile,), xp)
     known = found[xp.isfinite(found) & (found > 0)]
     typical = float(xp.median(known)) if known.size else 1.0
     found = xp.where(xp.isfinite(found), xp.maximum(found, 0.2 * typical), typical)
     found = found**sharp.local * typical ** (1 - sharp.local)
     found /= np.sqrt(-2 * np.log(1 - sharp.quantile))
-    return stretch(found.astype(xp.float32), (high, wide), (h, w), xp)
-
-
-def low_quantile(blocks: Any, quantile: float, xp: Any = np) -> Any:
-    """Return a quantile along the last axis; NaN, which sorts last, is left out."""
-    ranked = xp.sort(blocks, axis=-1)
-    count = xp.isfinite(ranked).sum(axis=-1)
-    at = xp.clip((count * quantile).astype(int), 0, None)
-    found = xp.take_along_axis(ranked, at[..., None], axis=-1)[..., 0]
-    return xp.where(count >= 16, found, np.float32(np.nan))
-
-
-def stretch(coarse: Any, block: tuple[int, int], shape: tuple[int, int], xp: Any = np) -> Any:
-    """Interpolate block centres linearly to a (y, x) frame; flat beyond the outer centres."""
-    for axis, (size, length) in enumerate(zip(block, shape)):
-        n = coarse.shape[axis]
-        at = xp.clip((xp.arange(length) + 0.5) / size - 0.5, 0, n - 1)
-        low = xp.minimum(at.astype(int), max(n - 2, 0))
-        share = (at - low).astype(xp.float32)
-        share = share[:, None] if axis == 0 else share[None, :]
-        upper = xp.take(coarse, xp.minimum(low + 1, n - 1), axis=axis)
-        coarse = xp.take(coarse, low, axis=axis) * (1 - share) + upper * share
-    return coarse
+    return stretch(found.astype(xp.float32), size, strength.shape, xp)

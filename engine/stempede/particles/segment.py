@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from stempede_kernels.pieces import whole_pieces
 
 from stempede.backend import Backend
 from stempede.frames import Batch
-from stempede.particles.outlines import Sharpness, best_view
+from stempede.particles.outlines import Sharpness, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
+from stempede_kernels.pieces import whole_pieces
 
 METHODS = ("outlines", "global", "local", "hysteresis")
 
@@ -26,7 +26,8 @@ class Segment:
     method : {"outlines", "global", "local", "hysteresis"}
         ``outlines`` gives each region its own level, where its outline is sharpest, at a
         scale found frame by frame; the others threshold the smoothed frame.
-    floor, share, window, quantile, local, largest, thickness : float
+    floor, share, window, quantile, local, largest, thickness, doubt, contrast,
+    contrast_share : float
         Of ``outlines``; see ``Sharpness``.
     refine : bool
         Of ``outlines``: draw outlines at half height in the less smoothed image.
@@ -46,6 +47,9 @@ class Segment:
     local: float = 0.5
     largest: float = 0.08
     thickness: float = 0.5
+    doubt: float = 0.5
+    contrast: float = 3.0
+    contrast_share: float = 0.25
     refine: bool = True
     smooth_px: float = 2.0
     window_px: int = 129
@@ -67,32 +71,35 @@ class Segment:
             local=self.local,
             largest=self.largest,
             thickness=self.thickness,
+            doubt=self.doubt,
+            contrast=self.contrast,
+            contrast_share=self.contrast_share,
         )
         object.__setattr__(self, "sharpness", sharp)
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``regions``: int32, 0 background, 1..n per frame.
 
-        ``frames.scale_px`` gets the diameter below which half of the found area lies.
+        ``frames.scale_px`` gets the typical diameter.
         """
         xp = batch.backend.xp
         regions = xp.zeros(batch.images.shape, xp.int32)
-        scales = []
+        scales = np.full(len(batch), np.nan)
+        find = self._by_outline if self.method == "outlines" else self._by_threshold
         for k, image in enumerate(batch.images):
-            find = self._by_outline if self.method == "outlines" else self._by_threshold
-            regions[k] = find(image, batch.maps["valid"][k], batch.backend)
-            scales.append(typical_diameter(regions[k], xp))
-        frames = batch.tables["frames"].with_columns({"scale_px": np.array(scales)})
+            regions[k], scales[k] = find(image, batch.maps["valid"][k], batch.backend)
+        frames = batch.tables["frames"].with_columns({"scale_px": scales})
         return batch.with_(maps={"regions": regions}, tables={"frames": frames})
 
-    def _by_outline(self, image: Any, valid: Any, backend: Backend) -> Any:
+    def _by_outline(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         view = best_view(image, valid, self.sharpness, self.name, backend)
+        scale = typical_diameter(view)
         if view.factor == 1 and not self.refine:
-            return view.labels
+            return view.labels, scale
         labels = half_height(view, image, valid, backend)
-        return backend.through_host(self.name, whole_pieces, labels, fill=False)
+        return backend.through_host(self.name, whole_pieces, labels, fill=False), scale
 
-    def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> Any:
+    def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         xp, ndimage = backend.xp, backend.ndimage
         signal = ndimage.gaussian_filter(image, self.smooth_px, truncate=3)
         if self.method == "global":
@@ -104,14 +111,6 @@ class Segment:
             step = self.band * abs(level)
             mask = hysteresis_mask(signal, level - step, level + step, xp, ndimage)
         labels, _ = ndimage.label(mask & valid)
-        return labels.astype(xp.int32)
-
-
-def typical_diameter(labels: Any, xp: Any = np) -> float:
-    """Return the equivalent diameter below which half of the labelled area lies, NaN if none."""
-    areas = xp.sort(xp.bincount(labels.ravel())[1:])
-    if not areas.size or not int(areas[-1]):
-        return float("nan")
-    covered = xp.cumsum(areas)
-    middle = areas[int(xp.searchsorted(covered, covered[-1] / 2))]
-    return float(2 * xp.sqrt(middle / np.pi))
+        areas = xp.bincount(labels.ravel())[1:]
+        scale = float(2 * xp.sqrt(xp.median(areas) / np.pi)) if areas.size else float("nan")
+        return labels.astype(xp.int32), scale

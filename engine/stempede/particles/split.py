@@ -6,81 +6,141 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
+from stempede.frames import Batch
+from stempede.particles.outlines import shrink
 from stempede_kernels.distance import distance
 from stempede_kernels.maxima import label_h_maxima
 from stempede_kernels.pieces import whole_pieces
 from stempede_kernels.watershed import watershed
 
-from stempede.frames import Batch
+AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
 @dataclass(frozen=True)
 class Split:
     """Cut regions at their necks.
 
+    Necks are looked for in blocks of a fixed share of the frame's typical particle, so that
+    the rough outline of a large particle makes none.
+
     Parameters
     ----------
     depth : float
         A neck is cut where the distance to the background falls by this share of the
         smaller part's greatest distance.
-    least_px : float
-        And by this much at least, so that the ragged outline of a small region makes no neck.
+    least : float
+        And by this many blocks at least.
+    blocks : float
+        Blocks across the typical particle (``frames.scale_px``); smaller ones are looked at
+        pixel by pixel.
     """
 
     depth: float = 0.12
-    least_px: float = 0.75
+    least: float = 0.75
+    blocks: float = 10.0
 
     name: ClassVar[str] = "particles.split"
-    reads: ClassVar[tuple[str, ...]] = ("regions",)
+    reads: ClassVar[tuple[str, ...]] = ("regions", "frames")
     writes: ClassVar[tuple[str, ...]] = ("labels",)
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``labels``: int32, 0 background, 1..n per frame in raster order."""
+        scales = np.nan_to_num(batch.tables["frames"]["scale_px"], nan=1.0)
         labels = batch.backend.through_host(
             self.name,
             split_regions,
             batch.maps["regions"],
+            factors=np.maximum(1, scales / self.blocks).astype(int).tolist(),
             depth=self.depth,
-            least_px=self.least_px,
+            least=self.least,
         )
         return batch.with_(maps={"labels": labels})
 
 
-def split_regions(regions: np.ndarray, depth: float, least_px: float) -> np.ndarray:
+def split_regions(
+    regions: np.ndarray, factors: list[int], depth: float, least: float
+) -> np.ndarray:
     """Return (b, y, x) int32 labels of regions cut at their necks.
 
-    Labels run from 1 in raster order of each particle's first pixel, per frame.
+    Labels run from 1 in raster order of each particle's first pixel, per frame; each is one
+    piece without holes.
     """
-    mask = regions > 0
-    inside = distance(mask & ~borders(regions))
-    markers, _ = label_h_maxima(inside, least_px, mask, h_relative=depth)
+    labels = np.empty(regions.shape, np.int32)
+    for k, (frame, factor) in enumerate(zip(regions, factors)):
+        labels[k] = raster_order(whole_pieces(cut(frame, factor, depth, least)))
+    return labels
+
+
+def cut(regions: np.ndarray, factor: int, depth: float, least: float) -> np.ndarray:
+    """Return a (y, x) frame's regions with a label of its own for each part of a cut one."""
+    start = factor // 2
+    coarse = regions[start::factor, start::factor]
+    # blocks that are mostly inside: a rough outline makes no neck
+    share = shrink((regions > 0).astype(np.float32), factor)
+    mask = (share[: coarse.shape[0], : coarse.shape[1]] > 0.5) & (coarse > 0)
+    coarse = np.where(mask, coarse, 0)
+    if not mask.any():
+        return regions
+    inside = distance(mask & ~borders(coarse))
+    markers, _ = label_h_maxima(inside, least, mask, h_relative=depth)
     parts = watershed(-inside, markers, mask)
-    return np.stack([number(*pair) for pair in zip(parts, regions)])
+    # a part is a pair of region and basin
+    width = int(parts.max()) + 1
+    pairs, part = np.unique(coarse.astype(np.int64) * width + parts, return_inverse=True)
+    owner = pairs // width
+    owner[pairs % width == 0] = 0
+    n_parts = np.bincount(owner, minlength=int(regions.max()) + 1)
+    n_parts[0] = 0
+    if n_parts.max() < 2:
+        return regions
+    first = np.arange(len(pairs), dtype=np.int32) + int(regions.max()) + 1
+    first[n_parts[owner] < 2] = 0
+    return _paint(regions, first[part.reshape(coarse.shape)], factor, n_parts > 1)
+
+
+def _paint(regions: np.ndarray, parts: np.ndarray, factor: int, is_cut: np.ndarray) -> np.ndarray:
+    """Return regions with the coarse parts painted over those that are cut."""
+    h, w = regions.shape
+    start = factor // 2
+    rows = np.minimum((np.arange(h) + factor // 2 - start) // factor, parts.shape[0] - 1)
+    columns = np.minimum((np.arange(w) + factor // 2 - start) // factor, parts.shape[1] - 1)
+    fine = parts[rows][:, columns].copy()
+    owner = np.zeros(int(parts.max()) + 1, np.int64)
+    owner[parts.ravel()] = regions[start::factor, start::factor].ravel()
+    wrong = owner[fine] != regions
+    fine[wrong] = 0
+    out = np.where(is_cut[regions], fine, regions)
+    left = np.argwhere(is_cut[regions] & (fine == 0))
+    for _ in range(2 * factor + 2):
+        if not len(left):
+            break
+        y, x = left.T
+        value = np.zeros(len(left), out.dtype)
+        for dy, dx in AROUND:
+            near = out[np.clip(y + dy, 0, h - 1), np.clip(x + dx, 0, w - 1)]
+            same = (near < len(owner)) & (owner[np.minimum(near, len(owner) - 1)] == regions[y, x])
+            value = np.where(same & (near > 0), np.maximum(value, near), value)
+        out[y, x] = value
+        left = left[value == 0]
+    return out
 
 
 def borders(regions: np.ndarray) -> np.ndarray:
-    """Return the pixels of (b, y, x) labels that touch another label by an edge."""
+    """Return the pixels of a (y, x) label map that touch another label by an edge."""
     touch = np.zeros(regions.shape, bool)
-    for axis in (1, 2):
-        first = np.take(regions, range(regions.shape[axis] - 1), axis)
-        second = np.take(regions, range(1, regions.shape[axis]), axis)
-        meet = (first != second) & (first > 0) & (second > 0)
-        ahead = (slice(None),) * axis + (slice(None, -1),)
-        behind = (slice(None),) * axis + (slice(1, None),)
-        touch[ahead] |= meet
-        touch[behind] |= meet
+    for lines, marks in ((regions, touch), (regions.T, touch.T)):
+        meet = (lines[1:] != lines[:-1]) & (lines[1:] > 0) & (lines[:-1] > 0)
+        marks[1:] |= meet
+        marks[:-1] |= meet
     return touch
 
 
-def number(parts: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Return (y, x) labels of the pairs of part and region, whole and in raster order."""
-    n = int(parts.max(initial=0)) + 1
-    pair = regions.astype(np.int64) * n + parts
-    pair[parts == 0] = 0
-    _, index = np.unique(pair, return_inverse=True)
-    whole = whole_pieces(index.reshape(parts.shape).astype(np.int32))
-    labels, first = np.unique(whole, return_index=True)
-    order = labels[np.argsort(first, kind="stable")]
-    table = np.zeros(int(whole.max(initial=0)) + 1, np.int32)
-    table[order[order > 0]] = np.arange(1, np.count_nonzero(order) + 1)
-    return table[whole]
+def raster_order(labels: np.ndarray) -> np.ndarray:
+    """Return (y, x) labels renumbered 1..n in raster order of their first pixels."""
+    found, first = np.unique(labels, return_index=True)
+    order = found[np.argsort(first, kind="stable")]
+    order = order[order > 0]
+    table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+    table[order] = np.arange(1, len(order) + 1)
+    return table[labels]

@@ -19,8 +19,9 @@ def sharp_regions(
     min_area_px: int = 1,
     max_area_px: int | None = None,
     max_thickness_px: float = 0.0,
+    doubt: float = 1.0,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Choose connected regions {level >= t}, each with its own t, by the strength of their outlines.
+    """Choose regions {level >= t}, each with its own t, by the strength of their outlines.
 
     The gain of a region is the sum over its outline of (strength - floor); of all sets of
     disjoint regions the one of greatest total gain is returned. So each region lies at its
@@ -43,6 +44,9 @@ def sharp_regions(
     max_thickness_px : float
         A region above ``max_area_px`` is chosen all the same where 2 area / perimeter does
         not exceed this: a network of touching particles, not a support.
+    doubt : float
+        Factor, 0 to 1, on the gain of regions that touch the rim of the frame or are larger
+        than ``max_area_px``: smaller regions inside them are preferred.
 
     Returns
     -------
@@ -79,5 +83,6 @@ def sharp_regions(
         int(min_area_px),
         int(most),
         float(max_thickness_px),
+        float(doubt),
     )
     return labels, regions

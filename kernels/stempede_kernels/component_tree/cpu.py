@@ -13,6 +13,7 @@ def sharp_regions(
     min_area: int,
     max_area: int,
     max_thickness: float,
+    doubt: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Select regions of a frame ``(y, x)``; see the package's docstring."""
     height, width = levels.shape
@@ -20,12 +21,14 @@ def sharp_regions(
     order = _ascending(flat, int(levels.max()) + 1)
     parent = _max_tree(flat, order, height, width)
     area, perimeter, total = _boundaries(flat, strength.ravel(), parent, order, height, width)
-    limits = (min_area, max_area, max_thickness)
-    labels, nodes = _select(flat, parent, order, area, perimeter, total, floor, limits)
+    limits = (min_area, max_area, max_thickness, doubt)
+    rim = _touching_rim(parent, order, height, width)
+    sums = (area, perimeter, total, rim)
+    labels, nodes = _select(flat, parent, order, sums, floor, limits)
     if share > 0 and len(nodes):
         raised = share * _typical(area, perimeter, total, nodes, floor)
         if raised > floor:
-            labels, nodes = _select(flat, parent, order, area, perimeter, total, raised, limits)
+            labels, nodes = _select(flat, parent, order, sums, raised, limits)
     regions = np.stack([area[nodes], perimeter[nodes], total[nodes]], axis=1).astype(np.float64)
     return labels.reshape(height, width), regions
 
@@ -144,9 +147,23 @@ def _boundaries(levels, strength, parent, order, height, width):
 
 
 @njit(cache=True, nogil=True)
-def _select(levels, parent, order, area, perimeter, total, floor, limits):
+def _touching_rim(parent, order, height, width):
+    """Whether a node has a pixel on the rim of the frame."""
+    rim = np.zeros((height, width), np.bool_)
+    rim[0] = rim[height - 1] = True
+    rim[:, 0] = rim[:, width - 1] = True
+    rim = rim.ravel()
+    for k in range(len(order) - 1, 0, -1):
+        if rim[order[k]]:
+            rim[parent[order[k]]] = True
+    return rim
+
+
+@njit(cache=True, nogil=True)
+def _select(levels, parent, order, sums, floor, limits):
     """Disjoint nodes of greatest summed gain, and their labels in raster order."""
-    min_area, max_area, max_thickness = limits
+    area, perimeter, total, rim = sums
+    min_area, max_area, max_thickness, doubt = limits
     best = np.zeros(levels.size, np.float64)
     chosen = np.zeros(levels.size, np.bool_)
     for k in range(levels.size - 1, 0, -1):
@@ -157,6 +174,8 @@ def _select(levels, parent, order, area, perimeter, total, floor, limits):
         thin = 2.0 * area[p] <= max_thickness * perimeter[p]
         if area[p] >= min_area and (area[p] <= max_area or thin):
             gain = total[p] - floor * perimeter[p]
+            if rim[p] or area[p] > max_area:
+                gain *= doubt
             if gain > 0 and gain >= best[p]:
                 chosen[p] = True
                 best[p] = gain

@@ -14,20 +14,18 @@ def sharp_regions(
     min_area: int = 1,
     max_area: int | None = None,
     max_thickness: float = 0.0,
+    doubt: float = 1.0,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Select regions of a frame ``(y, x)``; the same meaning as the kernel, in plain steps."""
-    bounds = (min_area, levels.size if max_area is None else max_area, max_thickness)
+    bounds = (min_area, levels.size if max_area is None else max_area, max_thickness, doubt)
     chosen = _best(levels, strength, floor, bounds)
     if share > 0 and chosen:
         rows = [_outline(levels, strength, region) for region in chosen]
         rank = sorted((total / length, total - floor * length) for length, total in rows)
-        half, gained = sum(gain for _, gain in rank) / 2, 0.0
-        for mean, gain in rank:
-            gained += gain
-            if gained >= half:
-                break
-        if share * mean > floor:
-            chosen = _best(levels, strength, share * mean, bounds)
+        gained = np.cumsum([gain for _, gain in rank])
+        typical = rank[int(np.searchsorted(gained, gained[-1] / 2))][0]
+        if share * typical > floor:
+            chosen = _best(levels, strength, share * typical, bounds)
     chosen.sort(key=min)
     labels = np.zeros(levels.shape, np.int32)
     table = np.zeros((len(chosen), 3))
@@ -41,7 +39,7 @@ def _best(
     levels: NDArray[np.uint16],
     strength: NDArray[np.float64],
     floor: float,
-    bounds: tuple[int, int, float],
+    bounds: tuple[int, int, float, float],
 ) -> list[Pixels]:
     """Walk from the highest level down, keeping the best choice inside each region."""
     inside: dict[Pixels, tuple[float, list[Pixels]]] = {}
@@ -54,6 +52,8 @@ def _best(
                 length, total = _outline(levels, strength, region)
                 fits = len(region) <= bounds[1] or 2 * len(region) <= bounds[2] * length
                 own = total - floor * length
+                if len(region) > bounds[1] or _at_rim(region, levels.shape):
+                    own *= bounds[3]
                 if len(region) >= bounds[0] and fits and own > 0 and own >= gain:
                     gain, choice = own, [region]
             below[region] = (gain, choice)
@@ -76,6 +76,11 @@ def _regions(mask: NDArray[np.bool_]) -> list[Pixels]:
                     todo.append(near)
         regions.append(frozenset(region))
     return regions
+
+
+def _at_rim(region: Pixels, shape: tuple[int, ...]) -> bool:
+    """Whether a pixel lies on the rim of the frame."""
+    return any(y in (0, shape[0] - 1) or x in (0, shape[1] - 1) for y, x in region)
 
 
 def _outline(

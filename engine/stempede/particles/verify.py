@@ -1,0 +1,78 @@
+"""Verify: keep the regions that stand out from the texture of the background around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stempede.particles.windows import masked_quantiles, stretch
+
+WINDOW = 15
+SIDE = 32
+# background a window must hold, as a share, before its mean is used
+KNOWN = 0.05
+ONE_SIGMA = 0.16
+
+
+def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.ndarray:
+    """Return each region's contrast against the background beside it, in units of its texture.
+
+    Parameters
+    ----------
+    smooth : (y, x) float32 array
+        Regions bright.
+    labels : (y, x) int32 array
+        1..n, 0 on the background.
+
+    Returns
+    -------
+    (n,) float64 array
+        Mean inside less mean of the background around the outline, over the spread of the
+        background on its dark side (median less 16 % quantile, in windows): regions missed
+        beside it and bright rims do not widen that. Infinite where no background is near.
+    """
+    grown = xp.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
+    background = (grown == 0).astype(xp.float32)
+    weight = ndimage.uniform_filter(background, WINDOW)
+    level = ndimage.uniform_filter(smooth * background, WINDOW) / xp.maximum(weight, KNOWN)
+    spread = _dark_spread(smooth - level, (background > 0) & (weight > KNOWN), xp)
+    ring = (grown > 0) & (labels == 0) & (weight > KNOWN)
+    outside, known = _mean_by(grown[ring], level[ring], n, xp)
+    inside, _ = _mean_by(labels.ravel(), smooth.ravel(), n, xp)
+    texture, _ = _mean_by(labels.ravel(), spread.ravel(), n, xp)
+    found = xp.where(known, (inside - outside) / texture, np.inf)
+    return np.asarray(found.get() if hasattr(found, "get") else found, dtype=np.float64)
+
+
+def significant(contrast: np.ndarray, least: float, share: float) -> np.ndarray:
+    """Return which regions are above ``least`` and ``share`` of the frame's typical contrast.
+
+    The typical one is the median weighted by the cube of the contrast, so that a few clear
+    particles outweigh many specks.
+    """
+    finite = np.isfinite(contrast)
+    if not finite.any():
+        return np.ones(len(contrast), bool)
+    rank = np.argsort(contrast[finite], kind="stable")
+    values = contrast[finite][rank]
+    covered = np.cumsum(np.clip(values, 0, None) ** 3)
+    typical = values[np.searchsorted(covered, covered[-1] / 2)]
+    kept: np.ndarray = contrast >= max(least, share * typical)
+    return kept
+
+
+def _dark_spread(residue: Any, known: Any, xp: Any) -> Any:
+    quantiles, size = masked_quantiles(residue, known, SIDE, (ONE_SIGMA, 0.5), xp)
+    spread = quantiles[1] - quantiles[0]
+    found = spread[xp.isfinite(spread) & (spread > 0)]
+    typical = float(xp.median(found)) if found.size else 1.0
+    spread = xp.where(xp.isfinite(spread), xp.maximum(spread, 0.2 * typical), typical)
+    return stretch(spread.astype(xp.float32), size, residue.shape, xp)
+
+
+def _mean_by(labels: Any, values: Any, n: int, xp: Any) -> tuple[Any, Any]:
+    """Return the mean of values for labels 1..n, and where there are any."""
+    count = xp.bincount(labels, minlength=n + 1)[1:]
+    total = xp.bincount(labels, weights=values, minlength=n + 1)[1:]
+    return total / xp.maximum(count, 1), count > 0
