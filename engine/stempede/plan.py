@@ -11,13 +11,13 @@ from stempede.backend import Backend
 from stempede.errors import InputError
 from stempede.frames import FrameRecord, Frames
 
-PEAK_BYTES_PER_PX = 60
-"""Most memory of a process per pixel of the chunk it works on, images and maps of all stages."""
+FRAME_BYTES_PER_PX = 80
+"""Working memory of the stages per pixel of one frame: they take the frames of a chunk in turn."""
 
-AHEAD_BYTES_PER_PX = 13
-"""Of the chunk that is read ahead: native pixels, float32 images, the valid map."""
+CHUNK_BYTES_PER_PX = 20
+"""What stays of each pixel of a chunk: images and maps, and the chunk that is read ahead."""
 
-PROCESS_BYTES = 320 << 20
+PROCESS_BYTES = 340 << 20
 """Memory of a process with its libraries, before any image."""
 
 CHUNK_PX = {"cpu": 1 << 24, "gpu": 1 << 28}
@@ -117,16 +117,15 @@ def make_plan(
     chosen = workers if workers is not None else 1 if backend.is_gpu else cores()
     chosen = max(1, min(chosen, len(frames)))
     largest = max((h * w for h, w in (r.shape for r in frames.readable)), default=0)
-    while workers is None and chosen > 1 and pixels_that_fit(budget, chosen) < largest:
+    while workers is None and chosen > 1 and memory_of(chosen, largest, largest) > budget:
         chosen -= 1
-    fitting = pixels_that_fit(budget, chosen)
-    frames = replace(
-        frames, records=tuple(_noted(r, fitting, budget, chosen) for r in frames.records)
-    )
+    frames = replace(frames, records=tuple(_noted(r, budget, chosen) for r in frames.records))
+    largest = max((h * w for h, w in (r.shape for r in frames.readable)), default=0)
+    spare = (budget - memory_of(chosen, largest, 0)) // (chosen * CHUNK_BYTES_PER_PX)
     most = CHUNK_FRAMES[backend.name]
     # several chunks for each worker, so that all end at about the same time
     most = max(1, min(most, -(-len(frames.readable) // (4 * chosen))))
-    chunks = frames.runs(most, min(fitting, CHUNK_PX[backend.name]))
+    chunks = frames.runs(most, min(spare, CHUNK_PX[backend.name]))
     problems = [r.frame for r in frames.records if r.problem]
     chunks += [problems[k : k + 256] for k in range(0, len(problems), 256)]
     chosen = min(chosen, len(chunks))
@@ -146,19 +145,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pixels_that_fit(budget_bytes: int, workers: int) -> int:
-    """Return the most pixels that a chunk may have."""
+def memory_of(workers: int, frame_px: int, chunk_px: int) -> int:
+    """Return the bytes that all processes take, for the largest frame and the largest chunk."""
     processes = workers + 1 if workers > 1 else 1
-    free = budget_bytes - processes * PROCESS_BYTES
-    return max(0, free // (workers * (PEAK_BYTES_PER_PX + AHEAD_BYTES_PER_PX)))
+    each = FRAME_BYTES_PER_PX * frame_px + CHUNK_BYTES_PER_PX * chunk_px
+    return processes * PROCESS_BYTES + workers * each
 
 
-def _noted(record: FrameRecord, fitting: int, budget: int, workers: int) -> FrameRecord:
+def _noted(record: FrameRecord, budget: int, workers: int) -> FrameRecord:
+    """Return a record with a problem if its frame cannot fit in memory."""
     h, w = record.shape
-    if record.problem or h * w <= fitting:
+    need = memory_of(workers, h * w, h * w)
+    if record.problem or need <= budget:
         return record
-    need = h * w * (PEAK_BYTES_PER_PX + AHEAD_BYTES_PER_PX) * workers
-    need += (workers + 1) * PROCESS_BYTES
     return replace(
         record,
         problem=(
@@ -171,9 +170,7 @@ def _noted(record: FrameRecord, fitting: int, budget: int, workers: int) -> Fram
 def _memory(frames: Frames, chunks: list[list[int]], workers: int) -> int:
     pixels = {r.frame: r.shape[0] * r.shape[1] for r in frames.records if not r.problem}
     largest = max((sum(pixels.get(k, 0) for k in c) for c in chunks), default=0)
-    processes = workers + 1 if workers > 1 else 1
-    per_px = PEAK_BYTES_PER_PX + AHEAD_BYTES_PER_PX
-    return processes * PROCESS_BYTES + workers * largest * per_px
+    return memory_of(workers, max(pixels.values(), default=0), largest)
 
 
 def _disk(frames: Frames, n_maps: int) -> int:
