@@ -19,6 +19,7 @@ from stempede.io.results import Results
 from stempede.session import RunOptions, Session
 
 N = 16
+HERE = RunOptions(workers=1)
 SCRIPT = """
 import signal, sys, tiny
 # a shell that starts jobs in the background has Ctrl-C ignored in all its children
@@ -60,20 +61,21 @@ def assert_same_tables(a: Results, b: Results) -> None:
         tiny.assert_same(a.read(name), b.read(name))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_kill_9_at_any_moment_then_resume(seed: int, reference, tmp_path) -> None:
+@pytest.mark.parametrize(("seed", "workers"), [(0, 1), (1, 1), (2, 2)])
+def test_kill_9_at_any_moment_then_resume(seed: int, workers: int, reference, tmp_path) -> None:
     out = tmp_path / "run"
-    process = started(out, workers=1)
-    wait_for("run.json", out)
+    process = started(out, workers)
+    wait_for("run.json" if workers == 1 else "particles", out)
     time.sleep(random.Random(seed).uniform(0, 0.6))
     process.kill()
-    process.communicate()
+    # until the workers are gone too, who hold the other end of the pipe
+    process.communicate(timeout=30)
     run = Results(out).run
     assert run["state"] in ("running", "done")
     frames = tiny.session(N)
     for chunk in Results(out).done_chunks():
         assert (out / "particles" / f"part-{chunk:05d}.parquet").is_file()
-    results = Session.resume(out, frames=frames).run()
+    results = Session.resume(out, frames=frames, options=HERE).run()
     assert results.run["state"] == "done"
     assert_same_tables(reference, results)
     assert not list(out.rglob(".*"))
@@ -101,7 +103,7 @@ def test_ctrl_c_says_how_to_resume(workers: int, reference, tmp_path) -> None:
     assert (run["state"], run["reduced"]) == ("interrupted", False)
     assert 0 < run["counts"]["frames"] < N
     assert not (out / ".lock").exists()
-    assert_same_tables(reference, Session.resume(out, frames=tiny.session(N)).run())
+    assert_same_tables(reference, Session.resume(out, frames=tiny.session(N), options=HERE).run())
 
 
 def test_a_frame_that_kills_its_worker_is_a_row_and_the_rest_goes_on(tmp_path) -> None:
