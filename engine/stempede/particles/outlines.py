@@ -29,7 +29,7 @@ CLEAR, FULL = 3.5, 8.0
 # mean radius in blocks above which a view resolves its particles
 RESOLVED = 3.0
 FINER_GAIN, GIVE_UP = 1.2, 0.4
-TILE = 256
+TILE = 512
 SMALLEST_PX = 12
 
 
@@ -69,8 +69,8 @@ class Sharpness:
     quantile: float = 0.1
     local: float = 0.5
     largest: float = 0.08
-    thickness: float = 0.5
-    doubt: float = 0.5
+    thickness: float = 0.75
+    doubt: float = 0.9
     contrast: float = 3.0
     contrast_share: float = 0.25
 

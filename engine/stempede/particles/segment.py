@@ -46,8 +46,8 @@ class Segment:
     quantile: float = 0.1
     local: float = 0.5
     largest: float = 0.08
-    thickness: float = 0.5
-    doubt: float = 0.5
+    thickness: float = 0.75
+    doubt: float = 0.9
     contrast: float = 3.0
     contrast_share: float = 0.25
     refine: bool = True

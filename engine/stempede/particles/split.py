@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy import ndimage
 
 from stempede.frames import Batch
 from stempede.particles.outlines import shrink
@@ -14,6 +15,10 @@ from stempede_kernels.maxima import label_h_maxima
 from stempede_kernels.pieces import whole_pieces
 from stempede_kernels.watershed import watershed
 
+SMOOTH = 0.8
+REACH = 5
+NOISE = 1.5
+BARE = 50
 AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
@@ -34,14 +39,18 @@ class Split:
     blocks : float
         Blocks across the typical particle (``frames.scale_px``); smaller ones are looked at
         pixel by pixel.
+    valley : float
+        Lines narrower than a quarter of the typical particle that are darker than both of
+        their sides by this share of the particles' contrast are gaps; 0 turns this off.
     """
 
     depth: float = 0.12
     least: float = 0.75
-    blocks: float = 10.0
+    blocks: float = 18.0
+    valley: float = 0.15
 
     name: ClassVar[str] = "particles.split"
-    reads: ClassVar[tuple[str, ...]] = ("regions", "frames")
+    reads: ClassVar[tuple[str, ...]] = ("images", "regions", "frames")
     writes: ClassVar[tuple[str, ...]] = ("labels",)
 
     def __call__(self, batch: Batch) -> Batch:
@@ -50,16 +59,23 @@ class Split:
         labels = batch.backend.through_host(
             self.name,
             split_regions,
+            batch.images,
             batch.maps["regions"],
             factors=np.maximum(1, scales / self.blocks).astype(int).tolist(),
             depth=self.depth,
             least=self.least,
+            valley=self.valley,
         )
         return batch.with_(maps={"labels": labels})
 
 
 def split_regions(
-    regions: np.ndarray, factors: list[int], depth: float, least: float
+    images: np.ndarray,
+    regions: np.ndarray,
+    factors: list[int],
+    depth: float,
+    least: float,
+    valley: float,
 ) -> np.ndarray:
     """Return (b, y, x) int32 labels of regions cut at their necks.
 
@@ -67,12 +83,38 @@ def split_regions(
     piece without holes.
     """
     labels = np.empty(regions.shape, np.int32)
-    for k, (frame, factor) in enumerate(zip(regions, factors)):
-        labels[k] = raster_order(whole_pieces(cut(frame, factor, depth, least)))
+    for k, (image, frame, factor) in enumerate(zip(images, regions, factors)):
+        gaps = valleys(image, frame > 0, factor, valley)
+        labels[k] = raster_order(whole_pieces(cut(frame, gaps, factor, depth, least)))
     return labels
 
 
-def cut(regions: np.ndarray, factor: int, depth: float, least: float) -> np.ndarray:
+def valleys(image: np.ndarray, inside: np.ndarray, factor: int, share: float) -> np.ndarray:
+    """Return the blocks of narrow dark lines of a (y, x) frame whose particles are bright.
+
+    A line is what a closing by ``REACH`` blocks fills by more than ``share`` of the contrast
+    between particles and background, and by more than noise.
+    """
+    smooth = ndimage.gaussian_filter(shrink(image, factor), SMOOTH)
+    mask = shrink(inside.astype(np.float32), factor) > 0.5
+    if share <= 0 or not mask.any() or mask.all():
+        return np.zeros(smooth.shape, bool)
+    contrast = float(np.median(smooth[mask]) - np.median(smooth[~mask]))
+    filled = ndimage.grey_closing(smooth, (REACH, REACH)) - smooth
+    # noise and speckle make bright lines as well as dark ones: seen where no particle is
+    bare = ~ndimage.binary_dilation(mask, iterations=2)
+    bare[[0, -1]] = bare[:, [0, -1]] = False
+    noise = 0.0
+    if np.count_nonzero(bare) >= BARE:
+        ridges = smooth - ndimage.grey_opening(smooth, (REACH, REACH))
+        noise = NOISE * float(np.quantile(ridges[bare], 0.99))
+    gaps: np.ndarray = filled > max(share * contrast, noise)
+    return gaps
+
+
+def cut(
+    regions: np.ndarray, gaps: np.ndarray, factor: int, depth: float, least: float
+) -> np.ndarray:
     """Return a (y, x) frame's regions with a label of its own for each part of a cut one."""
     start = factor // 2
     coarse = regions[start::factor, start::factor]
@@ -82,7 +124,8 @@ def cut(regions: np.ndarray, factor: int, depth: float, least: float) -> np.ndar
     coarse = np.where(mask, coarse, 0)
     if not mask.any():
         return regions
-    inside = distance(mask & ~borders(coarse))
+    gaps = gaps[: coarse.shape[0], : coarse.shape[1]]
+    inside = distance(mask & ~borders(coarse) & ~gaps)
     markers, _ = label_h_maxima(inside, least, mask, h_relative=depth)
     parts = watershed(-inside, markers, mask)
     # a part is a pair of region and basin
