@@ -8,7 +8,7 @@ The scale whose outlines stand out most is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ CLEAR, FULL = 3.5, 8.0
 RESOLVED = 3.0
 FINER_GAIN, GIVE_UP = 1.2, 0.4
 TILE = 512
+SETTLED, LITTLE_MORE = 5.0, 1.05
 SMALLEST_PX = 12
 
 
@@ -73,6 +74,10 @@ class Sharpness:
     doubt: float = 0.9
     contrast: float = 3.0
     contrast_share: float = 0.25
+
+    def in_pixels(self, frame_px: int) -> Sharpness:
+        """Return this with ``largest`` as an area in px of a frame of that many."""
+        return replace(self, largest=self.largest * frame_px)
 
 
 @dataclass(frozen=True)
@@ -126,26 +131,36 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
 
     Views are tried from coarse to fine, on tiles of the frame where it is large. Once a finer
     view has shown less, a still finer one must show clearly more than the best: it may be
-    speckle. The search ends where two views running have lost most of what was seen.
+    speckle. The search ends where two views running have lost most of what was seen, or where
+    particles are well resolved and the last step has shown little more of them.
     """
-    best, best_score, fell, lost = 0, 0.0, False, 0
+    whole = sharp.in_pixels(image.size)
+    best, best_score, last, fell, lost = 0, 0.0, 0.0, False, 0
     for factor in FACTORS:
         if min(image.shape) < 16 * factor and factor > 1:
             continue
-        score = 0.0
-        tiles = sample_tiles(image.shape, factor)
-        for rows, columns in tiles:
-            tile, seen = image[rows, columns], valid[rows, columns]
-            score += view_through(tile, seen, factor, sharp, stage, backend, image.size).score
-        score *= image.size / sum((r.stop - r.start) * (c.stop - c.start) for r, c in tiles)
+        score, radius = _judge(image, valid, factor, whole, stage, backend)
         if not best or score > best_score * (FINER_GAIN if fell else 1.0):
             best, best_score, fell = factor, score, False
         else:
             fell = True
         lost = lost + 1 if score < GIVE_UP * best_score else 0
-        if lost == 2:
+        settled = radius >= SETTLED and 0 < score * factor < LITTLE_MORE * last
+        if lost == 2 or settled:
             break
-    return view_through(image, valid, best, sharp, stage, backend, image.size)
+        last = score * factor
+    return view_through(image, valid, best, whole, stage, backend)
+
+
+def _judge(
+    image: Any, valid: Any, factor: int, sharp: Sharpness, stage: str, backend: Backend
+) -> tuple[float, float]:
+    """Return score, for the whole frame, and typical radius in blocks, of a view."""
+    tiles = sample_tiles(image.shape, factor)
+    views = [view_through(image[t], valid[t], factor, sharp, stage, backend) for t in tiles]
+    covered = sum(image[t].size for t in tiles)
+    score = sum(v.score for v in views) * image.size / covered
+    return score, float(np.median([v.radius for v in views]))
 
 
 def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
@@ -163,13 +178,7 @@ def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice
 
 
 def view_through(
-    image: Any,
-    valid: Any,
-    factor: int,
-    sharp: Sharpness,
-    stage: str,
-    backend: Backend,
-    frame_px: int,
+    image: Any, valid: Any, factor: int, sharp: Sharpness, stage: str, backend: Backend
 ) -> View:
     """Return the sharpest regions of a (y, x) frame seen through blocks of ``factor`` px."""
     xp, ndimage = backend.xp, backend.ndimage
@@ -180,7 +189,7 @@ def view_through(
     strength /= usual_gradient(strength, seen, sharp, xp)
     xp.minimum(strength, np.float32(STRONGEST), out=strength)
     levels = quantise(smooth, seen, xp)
-    area = sharp.largest * frame_px / factor**2
+    area = sharp.largest / factor**2
     labels, regions = backend.through_host(
         stage,
         sharp_regions,
