@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stempede.again import measure_again, reduced
 from stempede.backend import DEVICES, Backend
 from stempede.chunk import Chunk, Measuring
 from stempede.curate import curate, read_exclusions
@@ -29,7 +30,7 @@ from stempede.provenance import hash_of, now, recipe_facts, totals, unchanged_re
 from stempede.recipe import Recipe
 from stempede.route import maps_of
 from stempede.schedule import run_chunks
-from stempede.stage import door
+from stempede.stage import Again, door
 from stempede.tables import Table
 
 log = logging.getLogger("stempede")
@@ -306,14 +307,10 @@ class Session:
     def _measure(self, results: Any, run: Mapping[str, Any], progress: Progress | None) -> None:
         """Measure the chunks that are not done; workers write them, summaries come back."""
         started = time.perf_counter()
-        device = run["device"].partition(" ")[0]
-        prepared = self._prepared(results, Backend.choose(device))
-        specs = self.recipe.specs("stage")
-        work = Measuring(str(self.out), specs, prepared, device, self.keep)
+        work = self._work(results, run)
         done = results.done_chunks()
         tasks = self._chunks(run, done)
-        workers = self.options.workers if self.options.workers is not None else run["workers"]
-        workers = max(1, min(workers, len(tasks)))
+        workers = max(1, min(self._workers(run), len(tasks)))
         threads = max(1, cores() // workers)
         finished = sum(len(run["chunks"][k]) for k in done)
         particles = sum(s["particles"] for s in results.summaries()) if done else 0
@@ -325,6 +322,16 @@ class Session:
                 particles += summary["particles"]
                 if progress is not None:
                     progress(finished, run["n_frames"], particles, time.perf_counter() - started)
+
+    def _work(self, results: Any, run: Mapping[str, Any]) -> Measuring:
+        """Return what a worker does with each chunk."""
+        device = run["device"].partition(" ")[0]
+        prepared = self._prepared(results, Backend.choose(device))
+        return Measuring(str(self.out), self.recipe.specs("stage"), prepared, device, self.keep)
+
+    def _workers(self, run: Mapping[str, Any]) -> int:
+        asked = self.options.workers
+        return int(run["workers"]) if asked is None else asked
 
     def _chunks(self, run: Mapping[str, Any], done: set[int]) -> list[Chunk]:
         """Return the chunks of the plan that are still to be measured."""
@@ -360,14 +367,19 @@ class Session:
         exclusions = run.get("exclusions") if self._exclusions is None else self._exclusions
         if exclusions is not None:
             curate(results, exclusions, run["chunks"])
-        for reduction in self.recipe.of_kind("reduce"):
-            try:
-                made = reduction({name: results.read(name) for name in reduction.reads})
-            except Exception as error:
-                raise ResultsError(
-                    f"all frames are measured, but '{reduction.name}' failed "
-                    f"({type(error).__name__}: {error}); correct it, then resume"
-                ) from error
+
+        def again(wanted: Again, reduction: str) -> dict[str, Table]:
+            return measure_again(
+                wanted,
+                reduction,
+                self.recipe,
+                self.frames,
+                self._work(results, run),
+                workers=self._workers(run),
+                scheduler=self.options.scheduler,
+            )
+
+        for made in reduced(self.recipe.of_kind("reduce"), results.read, again):
             for name, table in made.items():
                 whole = name in self.pipeline.tables
                 results.write_table(name, table, run["chunks"] if whole else ())

@@ -16,6 +16,7 @@ import importlib.util
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -62,6 +63,34 @@ class Reduce(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Again:
+    """Frames that a reduction wants measured once more, with parameters changed.
+
+    Parameters
+    ----------
+    frames : tuple of int
+        Frame numbers.
+    variations : mapping of str to tuple of str
+        Assignments (``stage.parameter=value``) by the name of the variation.
+    """
+
+    frames: tuple[int, ...]
+    variations: Mapping[str, tuple[str, ...]]
+
+
+@runtime_checkable
+class Remeasuring(Protocol):
+    """A Reduce that compares the run with variations of itself on a few frames.
+
+    Its ``__call__`` finds the tables of a variation as ``<table>, <variation>``.
+    """
+
+    def again(self, tables: Mapping[str, Table]) -> Again:
+        """Return what is to be measured again, given the tables of the run."""
+        ...
+
+
 STAGES: dict[str, str] = {
     "preprocess.annotations": "stempede.preprocess.annotations:Annotations",
     "preprocess.defects": "stempede.preprocess.defects:Defects",
@@ -77,6 +106,7 @@ PREPARES: dict[str, str] = {
 }
 REDUCES: dict[str, str] = {
     "particles.ensemble": "stempede.particles.ensemble:Ensemble",
+    "particles.sensitivity": "stempede.particles.sensitivity:Sensitivity",
 }
 DOORS: dict[str, str] = {
     "open_frames": "stempede.io.sources:open_frames",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stempede.errors import InputError
-from stempede.particles.sensitivity import THRESHOLD_SCALES, chosen_frames, sensitivity
+from stempede.particles.sensitivity import Sensitivity, chosen_frames, sensitivity
 from stempede.tables import FRAMES, PARTICLES, Table
 
 
@@ -46,7 +46,10 @@ def test_the_shift_is_paired_over_frames():
     frames = frames_of(["a"] * 10)
     # frames differ by far more than the thresholds do
     sizes = rng.uniform(20, 60, (10, 1)) + rng.normal(0, 1, (10, 40))
-    measured = {s: particles_of(frames, sizes * (1.1 - 0.1 * s)) for s in THRESHOLD_SCALES}
+    measured = {
+        s: particles_of(frames, sizes * (1.1 - 0.1 * s))
+        for s in (1.0, *Sensitivity().scales.values())
+    }
     table = sensitivity(measured, frames, "major_axis")
     session = table.take(np.asarray(table["scope"] == "session"))
     assert session["mean_shift"] == pytest.approx([0.01, 0.0, -0.01])

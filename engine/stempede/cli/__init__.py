@@ -1,7 +1,8 @@
 """The command line: ``stempede COMMAND``.
 
 Exit status 0: done. 1: done, with problem rows above the allowed fraction or with no frame that
-could be read. 2: nothing was started, and no output folder is left behind.
+could be read. 2: nothing was started, and no output folder is left behind. 130: interrupted; what
+was measured is kept.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
-        status = app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+        app(args=arguments)
     except StempedeError as error:
-        print(f"stempede: {error}", file=sys.stderr)  # noqa: T201
-        status = 2
-    sys.exit(status or 0)
+        log.error("stempede: %s", error)
+        sys.exit(2)

@@ -76,7 +76,8 @@ def run(
     from stempede.recipe import Recipe
     from stempede.session import RunOptions, Session
 
-    changes = [*(assignments or []), *([f'particles.ensemble.size="{size}"'] if size else [])]
+    reductions = ("particles.ensemble", "particles.sensitivity") if size else ()
+    changes = [*(assignments or []), *(f'{name}.size="{size}"' for name in reductions)]
     chosen = Recipe.load(recipe)
     options = RunOptions(
         device=device,
@@ -119,15 +120,18 @@ def resume(
         typer.Option("--exclude", help="CSV of particles to set aside: frame, particle, reason."),
     ] = None,
     workers: Workers = None,
-    memory: Memory = None,
+    scheduler: Scheduler = None,
     allow_problems: Allowed = 0.1,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped, or set particles aside without measuring anew."""
-    from stempede.session import Session
+    from stempede.session import RunOptions, Session
 
-    session = Session.resume(run, exclude=exclude)
+    machine = None
+    if workers is not None or scheduler is not None:
+        machine = RunOptions(workers=workers, scheduler=scheduler)
+    session = Session.resume(run, exclude=exclude, options=machine)
     if session.finished and exclude is None:
         typer.echo(f"{run} is finished; nothing is left to do")
         return
@@ -138,8 +142,12 @@ def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
     """Run a session, write its report, say how it went, and leave with the exit status."""
     from stempede.report.page import write_report
 
-    with Progress(quiet=quiet or as_json) as progress:
-        session.run(progress)
+    try:
+        with Progress(quiet=quiet or as_json) as progress:
+            session.run(progress)
+    except KeyboardInterrupt as stop:
+        typer.echo(f"stempede: {stop}", err=True)
+        raise typer.Exit(130) from None
     page = write_report(session.out)
     summary = summarise(session.out)
     if as_json:

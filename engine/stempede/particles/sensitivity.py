@@ -8,19 +8,20 @@ of the uncertainty that more particles do not lower.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import stats
 
-from stempede.errors import InputError
+from stempede.errors import InputError, RecipeError
 from stempede.particles.clusters import LEVEL, Sample, degrees_of_freedom, moments
+from stempede.particles.curation import excluded_by_hand
+from stempede.particles.ensemble_tables import SIZE_MEASURES
 from stempede.particles.scopes import Scope, scopes
 from stempede.particles.summary import sizes_of
+from stempede.stage import Again
 from stempede.tables import Field, Schema, Table, declare
-
-THRESHOLD_SCALES = (0.9, 1.0, 1.1)
-"""Factors on the threshold; 1 is what the run itself used."""
 
 MOST_FRAMES = 20
 
@@ -44,6 +45,65 @@ SENSITIVITY = declare(
     )
 )
 """One row per scope and threshold."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Measure a few frames of each sample again with the threshold lowered and raised.
+
+    Parameters
+    ----------
+    size : str
+        Size measure.
+    change : float
+        Relative change of the threshold, both ways.
+    parameter : str
+        Of the recipe, the factor on the threshold; 1 in the run itself.
+    most_frames : int
+        Most frames of a sample; 0: none is measured again.
+    seed : int
+        Of the choice of frames.
+    """
+
+    size: str = "major_axis"
+    change: float = 0.1
+    parameter: str = "particles.segment.threshold_scale"
+    most_frames: int = MOST_FRAMES
+    seed: int = 0
+
+    name: ClassVar[str] = "particles.sensitivity"
+    reads: ClassVar[tuple[str, ...]] = ("frames", "particles")
+    writes: ClassVar[tuple[str, ...]] = ("sensitivity",)
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZE_MEASURES:
+            raise RecipeError(f"size is one of {', '.join(SIZE_MEASURES)}; found '{self.size}'")
+        if not 0 < self.change < 1:
+            raise RecipeError(f"change lies between 0 and 1; found {self.change:g}; correct it")
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Factors on the threshold by the name of the variation."""
+        factors = (1 - self.change, 1 + self.change)
+        return {f"threshold x {factor:g}": factor for factor in factors}
+
+    def again(self, tables: Mapping[str, Table]) -> Again:
+        """Return the seeded choice of frames, and the two thresholds."""
+        chosen = chosen_frames(tables["frames"], self.seed, self.most_frames)
+        assignments = {k: (f"{self.parameter}={v:g}",) for k, v in self.scales.items()}
+        return Again(tuple(chosen.tolist()), assignments)
+
+    def __call__(self, tables: Mapping[str, Table]) -> dict[str, Table]:
+        """Return the ``sensitivity`` table."""
+        chosen = self.again(tables).frames
+        frames = tables["frames"].take(np.isin(tables["frames"]["frame"], chosen))
+        particles = tables["particles"].take(np.isin(tables["particles"]["frame"], chosen))
+        # a variation knows nothing of what was set aside by hand
+        whole = {"accepted": particles["accepted"] | excluded_by_hand(particles)}
+        measured = {1.0: particles.with_columns(whole)}
+        for variation, scale in self.scales.items():
+            measured[scale] = tables[f"particles, {variation}"]
+        return {"sensitivity": sensitivity(measured, frames, self.size)}
 
 
 def chosen_frames(frames: Table, seed: int, most: int = MOST_FRAMES) -> np.ndarray:

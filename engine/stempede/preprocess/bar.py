@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing import Any
+
 import numpy as np
 
 from stempede.frames import Box
@@ -95,8 +97,8 @@ def measure_bar(grey: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> Bar | N
     across = np.median(window[:, slice(*columns)], axis=1)
     # each profile runs outwards from a bar that ends at the index beside it
     first, last = (along[::-1], len(along) - 1 - columns[0]), (along, columns[1] - 1)
-    sides = (first, last, (across, rows[1] - 1), (across[::-1], len(across) - 1 - rows[0]))
-    rise = max(_rise(*side, level) for side in sides)
+    below, above = (across, rows[1] - 1), (across[::-1], len(across) - 1 - rows[0])
+    rise = max(_rise(profile, at, level) for profile, at in (first, last, below, above))
     ends = _crossing(*first, level), _crossing(*last, level)
     if rise > RISE_MAX_PX or (whole and None in ends):
         return None
@@ -146,7 +148,7 @@ def _ticks(
     A length may be meant from stroke to stroke, centre or rim: their width is an uncertainty.
     """
     (t, b), (l, r) = rows, columns  # noqa: E741
-    ends = inside[:, l : l + 2].all(axis=1) & inside[:, r - 2 : r].all(axis=1)
+    ends = np.asarray(inside[:, l : l + 2].all(axis=1) & inside[:, r - 2 : r].all(axis=1))
     reach = run_around(ends, (t + b) // 2)
     if reach is None:
         return 0, (0, 0)
@@ -193,7 +195,7 @@ def _edges(
     (t, b), (l, r) = rows, columns  # noqa: E741
     body: np.ndarray = inside[t:b, l:r]
 
-    def share(near: np.ndarray, beyond: np.ndarray, axis: int) -> float:
+    def share(near: Any, beyond: np.ndarray, axis: int) -> float:
         if beyond.shape[axis] == 0:
             return 1.0
         return float(np.mean(near & beyond.any(axis=axis)))

@@ -1,0 +1,133 @@
+"""Reductions, and the few frames that some of them measure again with parameters changed.
+
+The tables of a variation lie in ``RUN/again/<reduction>/<variation>`` like those of a run, so
+that a killed run goes on with them and a changed list of exclusions needs none of them anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from stempede.chunk import Chunk, Measuring
+from stempede.errors import ResultsError
+from stempede.frames import Frames
+from stempede.plan import cores
+from stempede.recipe import Recipe
+from stempede.schedule import run_chunks
+from stempede.stage import Again, Remeasuring, door
+from stempede.tables import Table
+
+FOLDER = "again"
+
+
+def reduced(
+    reductions: Iterable[Any],
+    read: Callable[[str], Table],
+    again: Callable[[Again, str], dict[str, Table]],
+) -> Iterator[dict[str, Table]]:
+    """Yield what each reduction makes of the tables of a run.
+
+    Parameters
+    ----------
+    reductions : iterable of Reduce
+    read : callable
+        Returns a table of the run by name.
+    again : callable
+        Measures what a ``Remeasuring`` reduction of that name asks for.
+
+    Raises
+    ------
+    ResultsError
+        A reduction failed; everything measured is kept.
+    """
+    for reduction in reductions:
+        tables = {name: read(name) for name in reduction.reads}
+        if isinstance(reduction, Remeasuring):
+            tables |= again(reduction.again(tables), str(reduction.name))  # type: ignore[attr-defined]
+        try:
+            made = reduction(tables)
+        except Exception as error:
+            raise ResultsError(
+                f"all frames are measured, but '{reduction.name}' failed "
+                f"({type(error).__name__}: {error}); correct it, then resume"
+            ) from error
+        yield made
+
+
+def measure_again(
+    wanted: Again,
+    reduction: str,
+    recipe: Recipe,
+    frames: Frames,
+    work: Measuring,
+    *,
+    workers: int,
+    scheduler: str | None,
+) -> dict[str, Table]:
+    """Measure frames with each variation of a recipe.
+
+    Parameters
+    ----------
+    wanted : Again
+        Frames and variations.
+    reduction : str
+        Name of the reduction that asks.
+    recipe : Recipe
+        Of the run.
+    frames : Frames
+        Of the run.
+    work : Measuring
+        As the run measured; its stages are replaced.
+    workers : int
+    scheduler : str or None
+
+    Returns
+    -------
+    dict of str to Table
+        ``frames, <variation>`` and so on, for every table the stages make.
+    """
+    records = {r.frame: r for r in frames.records}
+    chunks = [
+        Chunk(k, replace(frames, records=(records[n],), notes=()))
+        for k, n in enumerate(wanted.frames)
+    ]
+    found: dict[str, Table] = {}
+    for variation, assignments in wanted.variations.items():
+        changed = recipe.set(*assignments)
+        results = _folder(work.run, reduction, variation, changed, wanted)
+        done = results.done_chunks()
+        tasks = [c for c in chunks if c.number not in done]
+        varied = replace(work, run=str(results.path), specs=changed.specs("stage"), keep=())
+        n_workers = max(1, min(workers, len(tasks)))
+        threads = max(1, cores() // n_workers)
+        summaries = run_chunks(
+            tasks, varied, workers=n_workers, scheduler=scheduler, threads=threads
+        )
+        with contextlib.closing(summaries):
+            for _ in summaries:
+                pass
+        for table in results.tables():
+            found[f"{table}, {variation}"] = results.read(table)
+    return found
+
+
+def _folder(run: str, reduction: str, variation: str, recipe: Recipe, wanted: Again) -> Any:
+    """Return the results of a variation: those that are there, or new ones."""
+    home = door("results")(run).path / FOLDER / reduction / variation.replace(" ", "_")
+    content: Mapping[str, Any] = {
+        "recipe": recipe.to_toml(),
+        "recipe_hash": recipe.hash,
+        "frames": list(wanted.frames),
+    }
+    if (home / "run.json").is_file():
+        results = door("results")(home)
+        if all(results.run.get(k) == v for k, v in content.items()):
+            return results
+        results.discard()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    results = door("results").create(home, content)
+    results.lock.release()
+    return results
