@@ -28,7 +28,7 @@ STRONGEST = 8.0
 CLEAR, FULL = 3.5, 8.0
 # mean radius in blocks above which a view resolves its particles
 RESOLVED = 3.0
-FINER_GAIN, GIVE_UP = 1.2, 0.4
+FINER_GAIN, GIVE_UP = 1.05, 0.4
 TILE = 512
 SETTLED, LITTLE_MORE = 5.0, 1.05
 SMALLEST_PX = 12
@@ -59,9 +59,12 @@ class Sharpness:
         Share of the gain left to regions that touch the rim of the frame or are larger than
         ``largest``, against smaller ones inside them.
     contrast : float
-        Least contrast of a region, in units of the texture of the background beside it.
+        Least contrast of a region against the background beside it, as a share of the highest
+        excursion that texture alone makes in a frame of that many pixels.
     contrast_share : float
         And as a share of the frame's typical contrast.
+    frame_px : int
+        Pixels of the whole frame, of which a tile may be looked at.
     """
 
     floor: float = 2.5
@@ -72,12 +75,13 @@ class Sharpness:
     largest: float = 0.08
     thickness: float = 0.75
     doubt: float = 0.9
-    contrast: float = 3.0
+    contrast: float = 0.75
     contrast_share: float = 0.25
+    frame_px: int = 0
 
-    def in_pixels(self, frame_px: int) -> Sharpness:
-        """Return this with ``largest`` as an area in px of a frame of that many."""
-        return replace(self, largest=self.largest * frame_px)
+    def for_frame(self, frame_px: int) -> Sharpness:
+        """Return this for a frame of so many px."""
+        return replace(self, frame_px=frame_px)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
     speckle. The search ends where two views running have lost most of what was seen, or where
     particles are well resolved and the last step has shown little more of them.
     """
-    whole = sharp.in_pixels(image.size)
+    whole = sharp.for_frame(image.size)
     best, best_score, last, fell, lost = 0, 0.0, 0.0, False, 0
     for factor in FACTORS:
         if min(image.shape) < 16 * factor and factor > 1:
@@ -189,7 +193,8 @@ def view_through(
     strength /= usual_gradient(strength, seen, sharp, xp)
     xp.minimum(strength, np.float32(STRONGEST), out=strength)
     levels = quantise(smooth, seen, xp)
-    area = sharp.largest / factor**2
+    frame = sharp.frame_px / factor**2
+    area = sharp.largest * frame
     labels, regions = backend.through_host(
         stage,
         sharp_regions,
@@ -205,7 +210,9 @@ def view_through(
     regions = np.asarray(regions.get() if hasattr(regions, "get") else regions)
     if len(regions):
         contrast = contrasts(smooth, labels, len(regions), xp, ndimage)
-        kept = significant(contrast, sharp.contrast, sharp.contrast_share)
+        # the highest speck that texture alone makes over the frame
+        highest = np.sqrt(2 * np.log(max(2.0, frame / SMALLEST_PX)))
+        kept = significant(contrast, sharp.contrast * highest, sharp.contrast_share)
         table = xp.asarray(np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32))
         labels, regions = table[labels], regions[kept]
     return View(factor, smooth, labels, regions)

@@ -48,7 +48,7 @@ class Segment:
     largest: float = 0.08
     thickness: float = 0.75
     doubt: float = 0.9
-    contrast: float = 3.0
+    contrast: float = 0.75
     contrast_share: float = 0.25
     refine: bool = True
     smooth_px: float = 2.0

@@ -7,7 +7,6 @@ or two pixels all around. Crystals are rounded at their ends and softer at their
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
@@ -97,8 +96,8 @@ def measure_bar(grey: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> Bar | N
     across = np.median(window[:, slice(*columns)], axis=1)
     # each profile runs outwards from a bar that ends at the index beside it
     first, last = (along[::-1], len(along) - 1 - columns[0]), (along, columns[1] - 1)
-    below, above = (across, rows[1] - 1), (across[::-1], len(across) - 1 - rows[0])
-    rise = max(_rise(profile, at, level) for profile, at in (first, last, below, above))
+    down, up = (across, rows[1] - 1), (across[::-1], len(across) - 1 - rows[0])
+    rise = max(_rise(profile, at, level) for profile, at in (first, last, down, up))
     ends = _crossing(*first, level), _crossing(*last, level)
     if rise > RISE_MAX_PX or (whole and None in ends):
         return None
