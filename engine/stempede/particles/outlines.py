@@ -30,6 +30,8 @@ CLEAR, FULL = 3.5, 8.0
 RESOLVED = 3.0
 FINER_GAIN, GIVE_UP = 1.05, 0.4
 TILE = 512
+# blocks beyond which a finer view must be worth its time
+ENOUGH = 1 << 17
 SETTLED, LITTLE_MORE = 5.0, 1.05
 SMALLEST_PX = 12
 
@@ -150,6 +152,7 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
             fell = True
         lost = lost + 1 if score < GIVE_UP * best_score else 0
         settled = radius >= SETTLED and 0 < score * factor < LITTLE_MORE * last
+        settled &= image.size > ENOUGH * factor**2
         if lost == 2 or settled:
             break
         last = score * factor

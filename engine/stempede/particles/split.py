@@ -44,7 +44,7 @@ class Split:
         their sides by this share of the particles' contrast are gaps; 0 turns this off.
     """
 
-    depth: float = 0.12
+    depth: float = 0.18
     least: float = 0.75
     blocks: float = 18.0
     valley: float = 0.15
