@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave the process with its exit status."""
     # only our own words: Dask and the readers log for their developers
     log = logging.getLogger("stempede")
-    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.handlers = [logging.StreamHandler(sys.stderr)]
     log.setLevel(logging.INFO)
     log.propagate = False
     try:

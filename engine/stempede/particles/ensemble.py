@@ -158,7 +158,8 @@ class Ensemble:
             unit, x, w, _ = sizes_of(particles, self.size, kept)
             sample = Sample(x, w, np.zeros(len(x), dtype=np.int64), 1, enough=False)
             some = moments(sample)
-            area = particles["area_px2"][detected]
+            covered_px = particles["area_px2"][detected].sum()
+            frame_px = int(frames["height_px"][k] * frames["width_px"][k])
             rows.append(
                 {
                     "frame": frames["frame"][k],
@@ -172,7 +173,7 @@ class Ensemble:
                     "sd": some["sd"].value,
                     "relative_sd": some["relative_sd"].value,
                     "median": quantiles(sample, (0.5,))[0].value,
-                    "covered": area.sum() / (frames["height_px"][k] * frames["width_px"][k]),
+                    "covered": covered_px / frame_px if frame_px else None,
                 }
             )
         return Table.from_rows(FRAME_SIZES, rows)
