@@ -35,6 +35,26 @@ def test_agrees_with_reference(seed, share, most, thick, doubt):
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    spread=st.sampled_from([3, 70, 500, 0x7FFE, 0x7FFF, 0xFFFF]),
+    ground=st.floats(0, 0.8),
+)
+def test_agrees_with_reference_whatever_the_levels_span(seed, spread, ground):
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 12)), int(rng.integers(1, 9)))
+    heights = np.cumsum(rng.normal(size=shape), axis=int(rng.integers(2)))
+    heights -= np.quantile(heights, ground)
+    heights = np.clip(heights, 0, None) / max(heights.max(), 1e-9)
+    levels = np.round(heights * spread).astype(np.uint16)
+    strength = (8 * rng.random(shape)).astype(np.float32)
+    found = sharp_regions(levels, strength, 3.0, share=0.8)
+    expected = reference.sharp_regions(levels, strength, 3.0, 0.8)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
 def test_each_region_lies_at_its_own_sharpest_level():
     levels, strength = np.zeros((9, 21), np.uint16), np.zeros((9, 21), np.float32)
     levels[2:7, 2:7], levels[3:6, 3:6] = 3, 9

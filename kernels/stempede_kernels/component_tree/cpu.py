@@ -1,8 +1,13 @@
-"""Sharpest disjoint regions of one frame, from the max-tree of its levels."""
+"""Sharpest disjoint regions of one frame, flooded from its summits down."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+# the place of a word's only bit is found by multiplying it with this and keeping six bits
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+PLACES = np.empty(64, np.int64)
+PLACES[[((int(DE_BRUIJN) << bit) & (2**64 - 1)) >> 58 for bit in range(64)]] = np.arange(64)
 
 
 def sharp_regions(
@@ -16,193 +21,225 @@ def sharp_regions(
     doubt: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Select regions of a frame ``(y, x)``; see the package's docstring."""
-    height, width = levels.shape
-    flat = levels.ravel()
-    order = _ascending(flat, int(levels.max()) + 1)
-    parent = _max_tree(flat, order, height, width)
-    area, perimeter, total = _boundaries(flat, strength.ravel(), parent, order, height, width)
-    limits = (min_area, max_area, max_thickness, doubt)
-    rim = _touching_rim(parent, order, height, width)
-    sums = (area, perimeter, total, rim)
-    labels, nodes = _select(flat, parent, order, sums, floor, limits)
-    if share > 0 and len(nodes):
-        raised = share * _typical(area, perimeter, total, nodes, floor)
+    depths, sides, counts = _sink(levels, strength)
+    limits = (floor, min_area, max_area, max_thickness)
+    order, spans, sums, rims = _flood(depths, sides, counts, levels.shape[1] + 2, limits)
+    factor = np.where(rims | (spans[:, 1] - spans[:, 0] > max_area), doubt, 1.0)
+    chosen = _choose(spans, (sums[:, 1] - floor * sums[:, 0]) * factor)
+    if share > 0 and len(chosen):
+        raised = share * _typical(sums[chosen], floor)
         if raised > floor:
-            labels, nodes = _select(flat, parent, order, sums, raised, limits)
-    regions = np.stack([area[nodes], perimeter[nodes], total[nodes]], axis=1).astype(np.float64)
-    return labels.reshape(height, width), regions
+            chosen = _choose(spans, (sums[:, 1] - raised * sums[:, 0]) * factor)
+    labels, chosen = _paint(order, spans, chosen, levels.shape)
+    areas = spans[chosen, 1] - spans[chosen, 0]
+    return labels, np.column_stack([areas, sums[chosen]]).astype(np.float64)
 
 
-def _typical(area, perimeter, total, nodes, floor):
+def _typical(sums, floor):
     """Median of the mean strengths of regions, weighted by what they gain above the floor."""
-    mean = total[nodes] / perimeter[nodes]
+    mean = sums[:, 1] / sums[:, 0]
     rank = np.argsort(mean, kind="stable")
-    gained = np.cumsum((total[nodes] - floor * perimeter[nodes])[rank])
+    gained = np.cumsum((sums[:, 1] - floor * sums[:, 0])[rank])
     return float(mean[rank[np.searchsorted(gained, gained[-1] / 2)]])
 
 
-@njit(cache=True, nogil=True)
-def _ascending(levels, n_levels):
-    """Pixels by rising level, raster order within a level."""
-    begin = np.zeros(n_levels + 1, np.int64)
-    for p in range(levels.size):
-        begin[levels[p] + 1] += 1
-    for level in range(n_levels):
-        begin[level + 1] += begin[level]
-    order = np.empty(levels.size, np.int32)
-    for p in range(levels.size):
-        order[begin[levels[p]]] = p
-        begin[levels[p]] += 1
-    return order
+def _sink(levels, strength):
+    """Depths below the highest level and strengths, each in a frame of one px, and a histogram.
 
-
-@njit(cache=True, nogil=True)
-def _root(sets, p):
-    root = p
-    while sets[root] != root:
-        root = sets[root]
-    while sets[p] != root:
-        sets[p], p = root, sets[p]
-    return root
-
-
-@njit(cache=True, nogil=True)
-def _max_tree(levels, order, height, width):
-    """Parent of every pixel; a node is represented by one pixel, all others point to it."""
-    parent = np.empty(levels.size, np.int32)
-    sets = np.full(levels.size, -1, np.int32)
-    for k in range(levels.size - 1, -1, -1):
-        p = order[k]
-        sets[p] = p
-        parent[p] = p
-        y = p // width
-        x = p - y * width
-        for side in range(4):
-            if side == 0:
-                if y == 0:
-                    continue
-                q = p - width
-            elif side == 1:
-                if x == 0:
-                    continue
-                q = p - 1
-            elif side == 2:
-                if x == width - 1:
-                    continue
-                q = p + 1
-            else:
-                if y == height - 1:
-                    continue
-                q = p + width
-            if sets[q] >= 0:
-                root = _root(sets, q)
-                if root != p:
-                    sets[root] = p
-                    parent[root] = p
-    for k in range(levels.size):
-        p = order[k]
-        up = parent[p]
-        if levels[parent[up]] == levels[up]:
-            parent[p] = parent[up]
-    return parent
-
-
-@njit(cache=True, nogil=True)
-def _boundaries(levels, strength, parent, order, height, width):
-    """Area, crack perimeter and strength summed along the perimeter, of every node.
-
-    A crack between neighbours bounds every node from the one of its higher pixel up to,
-    not including, the one of its lower pixel: it enters at the first and leaves at the second.
+    The highest bit of a depth says that a pixel has been met. The ground, every pixel of the
+    lowest level, belongs to no region and has it from the start, like the frame around.
     """
-    area = np.ones(levels.size, np.int32)
-    perimeter = np.zeros(levels.size, np.int32)
-    total = np.zeros(levels.size, np.float64)
+    low, high = int(levels.min()), int(levels.max())
+    dtype = np.dtype(np.uint16 if high - low < 0x7FFF else np.uint32)
+    shape = (levels.shape[0] + 2, levels.shape[1] + 2)
+    depths, sides = np.empty(shape, dtype), np.empty(shape, np.float32)
+    counts = np.zeros(high - low + 1, np.int64)
+    _fill(levels, strength, depths, sides, counts, high)
+    return depths.ravel(), sides.ravel(), counts
+
+
+@njit(cache=True, nogil=True)
+def _met(depths):
+    """Highest bit of an unsigned array's integers."""
+    return np.int64(1) << (8 * depths.itemsize - 1)
+
+
+@njit(cache=True, nogil=True)
+def _fill(levels, strength, depths, sides, counts, high):
+    height, width = levels.shape
+    ground = len(counts) - 1
+    met = _met(depths)
+    depths[0], depths[height + 1] = 2 * met - 1, 2 * met - 1
+    sides[0], sides[height + 1] = 0, 0
     for y in range(height):
+        depths[y + 1, 0] = depths[y + 1, width + 1] = 2 * met - 1
+        sides[y + 1, 0] = sides[y + 1, width + 1] = 0
         for x in range(width):
-            p = y * width + x
-            for side in range(2):
-                if side == 0:
-                    if x == width - 1:
-                        continue
-                    q = p + 1
-                else:
-                    if y == height - 1:
-                        continue
-                    q = p + width
-                if levels[p] == levels[q]:
-                    continue
-                crack = 0.5 * (np.float64(strength[p]) + np.float64(strength[q]))
-                upper = p if levels[p] > levels[q] else q
-                lower = p + q - upper
-                perimeter[upper] += 1
-                perimeter[lower] -= 1
-                total[upper] += crack
-                total[lower] -= crack
-    for k in range(levels.size - 1, 0, -1):
-        p = order[k]
-        area[parent[p]] += area[p]
-        perimeter[parent[p]] += perimeter[p]
-        total[parent[p]] += total[p]
-    return area, perimeter, total
+            depth = high - levels[y, x]
+            counts[depth] += 1
+            depths[y + 1, x + 1] = depth | met if depth == ground else depth
+            sides[y + 1, x + 1] = strength[y, x]
 
 
-@njit(cache=True, nogil=True)
-def _touching_rim(parent, order, height, width):
-    """Whether a node has a pixel on the rim of the frame."""
-    rim = np.zeros((height, width), np.bool_)
-    rim[0] = rim[height - 1] = True
-    rim[:, 0] = rim[:, width - 1] = True
-    rim = rim.ravel()
-    for k in range(len(order) - 1, 0, -1):
-        if rim[order[k]]:
-            rim[parent[order[k]]] = True
-    return rim
+@njit(cache=True, nogil=True, boundscheck=False)
+def _flood(depths, sides, counts, stride, limits):
+    """Flood from the summits to the ground, and list the regions that gain.
 
+    Of the pixels met the highest is taken first, of equal ones the last met, so that each
+    region {level >= t} is a span of the order in which pixels are taken, and its sums are
+    differences of running sums: a crack towards a lower pixel is added, one towards a
+    higher pixel is taken off again.
 
-@njit(cache=True, nogil=True)
-def _select(levels, parent, order, sums, floor, limits):
-    """Disjoint nodes of greatest summed gain, and their labels in raster order."""
-    area, perimeter, total, rim = sums
-    min_area, max_area, max_thickness, doubt = limits
-    best = np.zeros(levels.size, np.float64)
-    chosen = np.zeros(levels.size, np.bool_)
-    for k in range(levels.size - 1, 0, -1):
-        p = order[k]
-        up = parent[p]
-        if levels[up] == levels[p]:
+    Returns the order (places in the padded frame), and of each region, inner ones before
+    outer ones, its span, its perimeter and strength, and whether it touches the rim.
+    """
+    floor, min_area, max_area, max_thickness = limits
+    met = _met(depths)
+    outer = met - 1
+    ground = len(counts) - 1
+    n_most = len(depths) - counts[ground]
+    waiting = np.empty(n_most, np.int32)
+    top = np.zeros(len(counts), np.int64)
+    for depth in range(ground):
+        top[depth + 1] = top[depth] + counts[depth]
+    left = np.zeros(len(counts), np.int64)
+    words = np.zeros(len(counts) // 64 + 1, np.uint64)
+    order = np.empty(n_most, np.int32)
+    spans = np.empty((n_most, 2), np.int32)
+    sums = np.empty((n_most, 2), np.float64)
+    rims = np.empty(n_most, np.bool_)
+    # regions that are open, the highest last: depth, begin, running sums at their begin
+    open_depth = np.empty(len(counts) + 1, np.int64)
+    open_begin = np.empty(len(counts) + 1, np.int64)
+    open_perimeter = np.empty(len(counts) + 1, np.int64)
+    open_total = np.empty(len(counts) + 1, np.float64)
+    open_depth[0] = ground
+    steps = (-stride, -1, 1, stride)
+    n, n_regions = 0, 0
+    for seed in range(len(depths)):
+        if depths[seed] & met:
             continue
-        thin = 2.0 * area[p] <= max_thickness * perimeter[p]
-        if area[p] >= min_area and (area[p] <= max_area or thin):
-            gain = total[p] - floor * perimeter[p]
-            if rim[p] or area[p] > max_area:
-                gain *= doubt
-            if gain > 0 and gain >= best[p]:
-                chosen[p] = True
-                best[p] = gain
-        best[up] += best[p]
-    node = np.full(levels.size, -1, np.int32)
-    for k in range(1, levels.size):
-        p = order[k]
-        if node[parent[p]] >= 0:
-            node[p] = node[parent[p]]
-        elif chosen[p]:
-            node[p] = p
-    return _number(node)
+        p, depth = seed, np.int64(depths[seed])
+        depths[p] = depth | met
+        perimeter, total, last_rim = 0, 0.0, -1
+        n_open, n_waiting = 1, 0
+        open_depth[1], open_begin[1], open_perimeter[1], open_total[1] = depth, n, 0, 0.0
+        while True:
+            higher = -1
+            cracks, strength = 0, 0.0
+            at_rim = False
+            for step in steps:
+                q = p + step
+                other = np.int64(depths[q])
+                if other < met:
+                    if other < depth:
+                        higher = q
+                        break
+                    depths[q] = other | met
+                    waiting[top[other] + left[other]] = q
+                    left[other] += 1
+                    words[other >> 6] |= np.uint64(1) << np.uint64(other & 63)
+                    n_waiting += 1
+                else:
+                    other &= outer
+                if other == outer:
+                    at_rim = True
+                    continue
+                side = int(other > depth) - int(other < depth)
+                cracks += side
+                strength += side * (np.float64(sides[p]) + np.float64(sides[q]))
+            if higher >= 0:
+                waiting[top[depth] + left[depth]] = p
+                left[depth] += 1
+                words[depth >> 6] |= np.uint64(1) << np.uint64(depth & 63)
+                n_waiting += 1
+                p, depth = higher, np.int64(depths[higher])
+                depths[p] = depth | met
+                n_open += 1
+                open_depth[n_open], open_begin[n_open] = depth, n
+                open_perimeter[n_open], open_total[n_open] = perimeter, total
+                continue
+            order[n] = p
+            if at_rim:
+                last_rim = n
+            n += 1
+            perimeter += cracks
+            total += 0.5 * strength
+            down = ground
+            if n_waiting:
+                word = depth >> 6
+                bits = words[word] >> np.uint64(depth & 63) << np.uint64(depth & 63)
+                while bits == 0:
+                    word += 1
+                    bits = words[word]
+                lowest = bits & (~bits + np.uint64(1))
+                down = 64 * word + PLACES[(lowest * DE_BRUIJN) >> np.uint64(58)]
+            while open_depth[n_open] < down:
+                area = n - open_begin[n_open]
+                if area >= min_area:
+                    length = perimeter - open_perimeter[n_open]
+                    along = total - open_total[n_open]
+                    thin = 2.0 * area <= max_thickness * length
+                    if along > floor * length and (area <= max_area or thin):
+                        spans[n_regions, 0], spans[n_regions, 1] = open_begin[n_open], n
+                        sums[n_regions, 0], sums[n_regions, 1] = length, along
+                        rims[n_regions] = last_rim >= open_begin[n_open]
+                        n_regions += 1
+                if open_depth[n_open - 1] <= down:
+                    n_open -= 1
+                else:
+                    open_depth[n_open] = down
+            if down == ground:
+                break
+            n_waiting -= 1
+            left[down] -= 1
+            p, depth = waiting[top[down] + left[down]], down
+            if left[down] == 0:
+                words[down >> 6] &= ~(np.uint64(1) << np.uint64(down & 63))
+    return order[:n], spans[:n_regions], sums[:n_regions], rims[:n_regions]
 
 
 @njit(cache=True, nogil=True)
-def _number(node):
-    """Labels 1..n in raster order of first pixels, and the node of each."""
-    labels = np.zeros(node.size, np.int32)
-    number = np.zeros(node.size, np.int32)
-    n = 0
-    for p in range(node.size):
-        if node[p] >= 0 and number[node[p]] == 0:
-            n += 1
-            number[node[p]] = n
-    nodes = np.empty(n, np.int32)
-    for p in range(node.size):
-        if node[p] >= 0:
-            labels[p] = number[node[p]]
-            nodes[labels[p] - 1] = node[p]
-    return labels, nodes
+def _choose(spans, gains):
+    """Disjoint regions of greatest summed gain, outer ones before equal inner ones."""
+    n = len(spans)
+    best = np.empty(n, np.float64)
+    alone = np.empty(n, np.bool_)
+    stack = np.empty(n, np.int64)
+    n_stack = 0
+    for k in range(n):
+        inside = 0.0
+        while n_stack and spans[stack[n_stack - 1], 0] >= spans[k, 0]:
+            n_stack -= 1
+            inside += best[stack[n_stack]]
+        alone[k] = gains[k] > 0 and gains[k] >= inside
+        best[k] = gains[k] if alone[k] else inside
+        stack[n_stack] = k
+        n_stack += 1
+    chosen = np.empty(n, np.int64)
+    n_chosen = 0
+    begin = np.int64(2**31)
+    # outer regions come last: what begins within the one kept last lies inside it
+    for k in range(n - 1, -1, -1):
+        if alone[k] and spans[k, 1] <= begin:
+            chosen[n_chosen] = k
+            n_chosen += 1
+            begin = spans[k, 0]
+    return chosen[:n_chosen]
+
+
+def _paint(order, spans, chosen, shape):
+    """Labels 1..n in raster order of first pixels, and the region of each."""
+    first = np.array([order[slice(*spans[k])].min() for k in chosen], np.int64)
+    chosen = chosen[np.argsort(first)]
+    labels = np.zeros(shape, np.int32)
+    _paint_spans(order, spans[chosen], labels)
+    return labels, chosen
+
+
+@njit(cache=True, nogil=True)
+def _paint_spans(order, spans, labels):
+    stride = labels.shape[1] + 2
+    for k in range(len(spans)):
+        for place in order[spans[k, 0] : spans[k, 1]]:
+            labels[place // stride - 1, place % stride - 1] = k + 1
