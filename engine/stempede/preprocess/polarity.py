@@ -14,7 +14,10 @@ SIDE = 512
 SCALES_PX = (1.5, 3.0, 6.0, 12.0)
 RATIO = 1.6
 TAIL = 0.01
-CLEAR = 0.08
+PLATEAU_PX = 3.0
+PLATEAU_QUANTILES = (0.01, 0.12, 0.88, 0.99)
+PLATEAU_WEIGHT = 0.5
+CLEAR = 0.27
 
 
 class Polarity:
@@ -33,8 +36,8 @@ class Polarity:
             for batch in batches
             for image, valid in zip(batch.images, batch.maps["valid"])
         ]
-        clear = [np.sign(e) for e in evidence if abs(e) >= CLEAR] or [np.sign(sum(evidence))]
-        return {"sign": int(np.sign(sum(clear))), "evidence": float(np.mean(evidence or [0.0]))}
+        mean = float(np.mean(evidence or [0.0]))
+        return {"sign": int(np.sign(mean)), "evidence": mean}
 
 
 def frame_sign(image: Any, valid: Any, vote: int, backend: Backend) -> int:
@@ -54,19 +57,30 @@ def frame_sign(image: Any, valid: Any, vote: int, backend: Backend) -> int:
 
 
 def contrast_evidence(image: Any, valid: Any, backend: Backend) -> float:
-    """Return how one-sided the band-passed image is, mean over scales, in [-1, 1].
+    """Return how much speaks for bright particles, less what speaks for dark ones.
 
-    Particles cover the smaller part of a band: its tail on their side is the longer one.
+    Two things are added. Particles cover the smaller part of a frame: bands of scales have
+    their longer tail on the side of the particles. And the bare background is a plateau: the
+    grey levels at its end of the histogram lie closer together, which holds for crowded
+    frames too.
     """
     xp = backend.xp
     small = shrink(image * valid, max(1, max(image.shape) // SIDE), xp)
-    total = 0.0
-    for scale in SCALES_PX:
-        inner = backend.ndimage.gaussian_filter(small, scale, truncate=3)
-        band = inner - backend.ndimage.gaussian_filter(small, RATIO * scale, truncate=3)
-        low, middle, high = xp.quantile(band, xp.asarray([TAIL, 0.5, 1 - TAIL])).tolist()
-        total += (high + low - 2 * middle) / max(high - low, 1e-12)
-    return total / len(SCALES_PX)
+    tails = sum(_tails(small, scale, backend) for scale in SCALES_PX) / len(SCALES_PX)
+    smooth = backend.ndimage.gaussian_filter(small, PLATEAU_PX, truncate=3)
+    ends = xp.quantile(smooth, xp.asarray(PLATEAU_QUANTILES)).tolist()
+    low, high = ends[1] - ends[0], ends[3] - ends[2]
+    return tails + PLATEAU_WEIGHT * (high - low) / max(high + low, 1e-12)
+
+
+def _tails(small: Any, scale: float, backend: Backend) -> float:
+    """Return how one-sided a band of scales is, in [-1, 1]."""
+    xp, ndimage = backend.xp, backend.ndimage
+    band = ndimage.gaussian_filter(small, scale, truncate=3)
+    band -= ndimage.gaussian_filter(small, RATIO * scale, truncate=3)
+    low, middle, high = xp.quantile(band, xp.asarray([TAIL, 0.5, 1 - TAIL])).tolist()
+    found: float = (high + low - 2 * middle) / max(high - low, 1e-12)
+    return found
 
 
 def shrink(image: Any, factor: int, xp: Any = np) -> Any:
