@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from stempede.backend import Backend
@@ -47,6 +49,26 @@ def test_hot_pixels_and_pairs_are_mended_and_nothing_else():
     assert mend_pixels(image, 8.0) == 4
     assert np.abs(image - clean).max() < 40
     assert np.count_nonzero(image != clean) <= 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    shape=st.sampled_from([(3, 9), (2, 7), (70, 131), (130, 65)]),
+    outliers=st.integers(0, 30),
+)
+def test_outliers_are_those_beyond_three_of_four_neighbours(seed, shape, outliers):
+    rng = np.random.default_rng(seed)
+    image = noise(seed, shape=shape)
+    image[rng.integers(0, shape[0], outliers), rng.integers(0, shape[1], outliers)] += 90
+    around = np.sort(np.stack([np.roll(image, s, a) for s in (1, -1) for a in (0, 1)]), axis=0)
+    limit = np.float32(4.0 * pixel_noise(image)) if min(shape) > 2 else np.float32(20)
+    bad = (image > around[2] + limit) | (image < around[1] - limit)
+    bad[[0, -1]] = bad[:, [0, -1]] = False
+    before = image.copy()
+    n = mend_pixels(image, 4.0)
+    assert n == np.count_nonzero(bad)
+    np.testing.assert_array_equal(image != before, bad)
 
 
 def test_a_sharp_particle_is_no_defect():
