@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the first example of a kernel compiles it
+settings.register_profile("stempede", deadline=None)
+settings.load_profile("stempede")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -202,12 +202,14 @@ def _stop(client: Any, cluster: Any) -> None:
 
 
 def _settings(threads: int) -> dict[str, Any]:
-    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment: dict[str, Any] = dict.fromkeys(names, threads)
     # freed arrays go back to the system, or the process keeps its peak
     environment["MALLOC_TRIM_THRESHOLD_"] = 65536
     return {
         "distributed.nanny.pre-spawn-environ": environment,
+        # set in the child alone: numba in this process refuses a number that changes
+        "distributed.nanny.environ": {"NUMBA_NUM_THREADS": threads},
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
