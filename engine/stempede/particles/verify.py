@@ -13,10 +13,11 @@ SIDE = 32
 # background a window must hold, as a share, before its mean is used
 KNOWN = 0.05
 ONE_SIGMA = 0.16
+ALIKE = 0.6
 
 
 def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.ndarray:
-    """Return each region's contrast against the background beside it, in units of its texture.
+    """Return each region's contrast against the background beside it, bare and over its texture.
 
     Parameters
     ----------
@@ -27,10 +28,10 @@ def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.nda
 
     Returns
     -------
-    (n,) float64 array
-        Mean inside less mean of the background around the outline, over the spread of the
-        background on its dark side (median less 16 % quantile, in windows): regions missed
-        beside it and bright rims do not widen that. Infinite where no background is near.
+    (n, 2) float64 array
+        Mean inside less mean of the background around the outline; the same over the spread
+        of the background on its dark side (median less 16 % quantile, in windows): regions
+        missed beside it and bright rims do not widen that. NaN where no background is near.
     """
     grown = xp.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
     background = (grown == 0).astype(xp.float32)
@@ -41,25 +42,40 @@ def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.nda
     outside, known = _mean_by(grown[ring], level[ring], n, xp)
     inside, _ = _mean_by(labels.ravel(), smooth.ravel(), n, xp)
     texture, _ = _mean_by(labels.ravel(), spread.ravel(), n, xp)
-    found = xp.where(known, (inside - outside) / texture, np.inf)
+    bare = xp.where(known, inside - outside, np.nan)
+    found = xp.stack([bare, bare / texture], axis=1)
     return np.asarray(found.get() if hasattr(found, "get") else found, dtype=np.float64)
 
 
 def significant(contrast: np.ndarray, least: float, share: float) -> np.ndarray:
-    """Return which regions are above ``least`` and ``share`` of the frame's typical contrast.
+    """Return which regions stand out; those without background near cannot be judged and do.
 
-    The typical one is the median weighted by the cube of the contrast, so that a few clear
-    particles outweigh many specks.
+    Over its texture a region must reach ``least``, and ``share`` of the frame's typical
+    contrast or, bare, ``ALIKE`` of it. Typical is the median weighted by the cube of the
+    contrast over texture, so that a few clear particles outweigh many specks.
+
+    Parameters
+    ----------
+    contrast : (n, 2) float64 array
+        As of ``contrasts``.
     """
-    finite = np.isfinite(contrast)
-    if not finite.any():
-        return np.ones(len(contrast), bool)
-    rank = np.argsort(contrast[finite], kind="stable")
-    values = contrast[finite][rank]
-    covered = np.cumsum(np.clip(values, 0, None) ** 3)
-    typical = values[np.searchsorted(covered, covered[-1] / 2)]
-    kept: np.ndarray = contrast >= max(least, share * typical)
+    known = np.isfinite(contrast).all(axis=1)
+    bare, clear = contrast[known].T
+    kept = np.ones(len(contrast), bool)
+    if not known.any():
+        return kept
+    near = clear >= share * _typical(clear, clear)
+    # texture differs from place to place: what is as bright as the others may lie on rough ground
+    near |= bare >= ALIKE * _typical(bare, clear)
+    kept[known] = (clear >= least) & near
     return kept
+
+
+def _typical(values: np.ndarray, contrast: np.ndarray) -> float:
+    """Return the median of values weighted by the cube of the contrast over texture."""
+    rank = np.argsort(values, kind="stable")
+    covered = np.cumsum(np.clip(contrast, 0, None)[rank] ** 3)
+    return float(values[rank[np.searchsorted(covered, covered[-1] / 2)]])
 
 
 def _dark_spread(residue: Any, known: Any, xp: Any) -> Any:
