@@ -78,7 +78,7 @@ class Sharpness:
     thickness: float = 0.75
     doubt: float = 0.9
     contrast: float = 0.75
-    contrast_share: float = 0.25
+    contrast_share: float = 0.3
     frame_px: int = 0
 
     def for_frame(self, frame_px: int) -> Sharpness:

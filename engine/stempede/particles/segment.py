@@ -49,7 +49,7 @@ class Segment:
     thickness: float = 0.75
     doubt: float = 0.9
     contrast: float = 0.75
-    contrast_share: float = 0.25
+    contrast_share: float = 0.3
     refine: bool = True
     smooth_px: float = 2.0
     window_px: int = 129

@@ -13,7 +13,7 @@ SIDE = 32
 # background a window must hold, as a share, before its mean is used
 KNOWN = 0.05
 ONE_SIGMA = 0.16
-ALIKE = 0.6
+ALIKE = 0.8
 
 
 def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Pixels = frozenset[tuple[int, int]]
 
 
-def sharp_regions(
+def sharp_regions(  # noqa: PLR0917
     levels: NDArray[np.uint16],
     strength: NDArray[np.float64],
     floor: float,
