@@ -1,9 +1,10 @@
 """Polarity: are particles darker than their support (bright field) or brighter (HAADF).
 
-Particles are convex, the support between them is not: seen from the particles' side, clear
-outlines curve around what is inside them. That holds for few and for crowded particles, for
-small and large ones, and does not ask which side covers more of the frame, is flatter, or
-lies at the end of the histogram.
+Two things tell. Particles are convex, the support between them is not: clear outlines bend
+around what is inside them. That holds for few and for crowded particles, whichever side
+covers more of the frame. And particles usually cover the smaller part, and vary more than
+their support: the grey levels have their longer tail on the side of the particles. The
+weights of the two are a logistic fit to simulated micrographs of both polarities.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from stempede.preprocess.background import Background
 from stempede.preprocess.defects import Defects
 
 SIDE = 640
-"""Longest side of the frame, or of the middle of it, that is looked at."""
+"""Longest side of the frame, or of the middle of it, in blocks, that is looked at."""
 LEVELS = 4
 SMOOTH_PX = 1.5
+FEWEST = 64
 QUIET = 0.1
 """Quantile of the gradient that is taken for noise."""
 # gradients in units of noise: where an outline begins to count, and how far it counts more
@@ -31,7 +33,12 @@ BEND = 3.0
 """Curvature, in reciprocals of the smoothing, beyond 1 / BEND of which a bend counts full."""
 LEAST = 0.001
 """Clear outline, as a share of the pixels seen, that is as good as none."""
-CLEAR = 0.1
+TAIL = 0.01
+# log-odds of bright against dark particles; the simulation holds no frame covered by more
+# than half, so the tail, which suffers there, counts less than its fit (3 and 3) says
+BENDS_WEIGH, TAILS_WEIGH = 4.0, 2.0
+CLEAR = 1 / 3
+"""Evidence at odds of 2 to 1."""
 
 
 class Polarity:
@@ -49,7 +56,7 @@ class Polarity:
         """Return the vote over all frames of the batches."""
         evidence = np.array(
             [
-                outline_evidence(image, valid, batch.backend)
+                contrast_evidence(image, valid, batch.backend)
                 for batch in map(_cleaned, batches)
                 for image, valid in zip(batch.images, batch.maps["valid"])
             ]
@@ -77,14 +84,16 @@ def frame_sign(image: Any, valid: Any, vote: int, backend: Backend) -> int:
         Sign of the session, followed where the frame is not clear; 0 if there is none.
     backend : Backend
     """
-    evidence = outline_evidence(image, valid, backend)
+    evidence = contrast_evidence(image, valid, backend)
     if abs(evidence) < CLEAR:
         return vote or -1
     return 1 if evidence > 0 else -1
 
 
-def outline_evidence(image: Any, valid: Any, backend: Backend) -> float:
-    """Return how much of the clear outline bends around bright rather than dark regions.
+def contrast_evidence(image: Any, valid: Any, backend: Backend) -> float:
+    """Return the probability of bright particles less that of dark ones, -1 to 1.
+
+    Where the whole frame, in blocks, does not decide, its middle is looked at in finer ones.
 
     Parameters
     ----------
@@ -92,66 +101,90 @@ def outline_evidence(image: Any, valid: Any, backend: Backend) -> float:
         Counts less their background.
     valid : (y, x) bool array
     backend : Backend
-
-    Returns
-    -------
-    float
-        Bent length around bright less that around dark regions over their sum, -1 to 1; near
-        0 where little outline is clear. Where the whole frame, in blocks, does not decide,
-        its middle is looked at in finer ones.
     """
     factor = max(1, -(-max(image.shape) // SIDE))
-    found = 0.0
+    log_odds = 0.0
     while True:
         window = tuple(_middle(length, SIDE * factor) for length in image.shape)
-        found += bent_balance(image[window], valid[window], factor, backend)
-        if abs(found) >= CLEAR or factor == 1:
-            return float(np.clip(found, -1, 1))
+        bend, tail = bends_and_tails(image[window], valid[window], factor, backend)
+        log_odds += BENDS_WEIGH * bend + TAILS_WEIGH * tail
+        evidence = float(np.tanh(log_odds / 2))
+        if abs(evidence) >= CLEAR or factor == 1:
+            return evidence
         factor = -(-factor // 2)
 
 
-def bent_balance(image: Any, valid: Any, factor: int, backend: Backend) -> float:
-    """Return the balance of bends, -1 (dark inside) to 1, over scales from ``factor`` px on."""
+def bends_and_tails(image: Any, valid: Any, factor: int, backend: Backend) -> tuple[float, float]:
+    """Return how clear outlines bend and which tail of the levels is longer, both -1 to 1.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+    valid : (y, x) bool array
+    factor : int
+        Blocks of so many px are the finest scale; three coarser ones follow, each of twice
+        the size.
+    backend : Backend
+
+    Returns
+    -------
+    bend : float
+        Length bent around bright less that around dark regions over their sum; near 0 where
+        little outline is clear.
+    tail : float
+        Longer less shorter tail over their sum, positive on the bright side; mean over scales.
+    """
     xp, ndimage = backend.xp, backend.ndimage
     view = shrink(image, factor, xp)
     seen = shrink(valid.astype(xp.float32), factor, xp) > 0.99
-    balance, bent = 0.0, LEAST * view.size
+    balance, bent, tails = 0.0, LEAST * view.size, []
     for level in range(LEVELS):
-        if min(view.shape) < 8 * SMOOTH_PX:
-            break
         if level:
             view = shrink(view, 2, xp)
             seen = shrink(seen.astype(xp.float32), 2, xp) > 0.99
-        smooth = ndimage.gaussian_filter(view, SMOOTH_PX, truncate=3)
-        slope, curvature = bends(smooth, xp)
-        whole = ndimage.minimum_filter(seen, 9)
-        quiet = slope[::2, ::2][whole[::2, ::2]]
-        if quiet.size < 64:
+        if min(view.shape) < 8 * SMOOTH_PX:
             break
-        noise = float(xp.quantile(quiet, QUIET)) / np.sqrt(-2 * np.log(1 - QUIET))
-        weight = xp.clip(slope * np.float32(1 / max(noise, 1e-20)) - FLOOR, 0, SPAN) * whole
-        turn = xp.clip(curvature * np.float32(BEND * SMOOTH_PX), -1, 1) * weight
+        smooth = ndimage.gaussian_filter(view, SMOOTH_PX, truncate=3)
+        # nothing that is not valid reaches in through the smoothing
+        known = ndimage.minimum_filter(seen, 9)
+        sample = smooth[::2, ::2][known[::2, ::2]]
+        if sample.size < FEWEST:
+            break
+        low, middle, high = xp.quantile(sample, xp.asarray([TAIL, 0.5, 1 - TAIL])).tolist()
+        tails.append((high + low - 2 * middle) / max(high - low, 1e-20))
+        turn = bends(smooth, known, xp)
         # lengths are in blocks, which double from level to level
         balance += 2**level * float(turn.sum())
         bent += 2**level * float(xp.abs(turn).sum())
-    return balance / bent
+    return balance / bent, float(np.mean(tails or [0.0]))
 
 
-def bends(smooth: Any, xp: Any = np) -> tuple[Any, Any]:
-    """Return slope and curvature of the level lines of a (y, x) float32 array.
+def bends(smooth: Any, known: Any, xp: Any = np) -> Any:
+    """Return the bend of the clear outlines of a (y, x) float32 array, positive around bright.
 
-    Curvature is in 1/px, positive around bright regions.
+    Returns
+    -------
+    (n,) float32 array
+        For each pixel of a clear outline its clearness times its curvature, which counts up
+        to a limit: a contact of two particles is sharp but short.
     """
     p = xp.pad(smooth, 1, mode="edge")
-    y = (p[2:, 1:-1] - p[:-2, 1:-1]) * np.float32(0.5)
-    x = (p[1:-1, 2:] - p[1:-1, :-2]) * np.float32(0.5)
-    yy = p[2:, 1:-1] + p[:-2, 1:-1] - 2 * smooth
-    xx = p[1:-1, 2:] + p[1:-1, :-2] - 2 * smooth
-    xy = (p[2:, 2:] + p[:-2, :-2] - p[2:, :-2] - p[:-2, 2:]) * np.float32(0.25)
-    steep = y * y + x * x
-    slope = xp.sqrt(steep)
-    along = 2 * x * y * xy - yy * x * x - xx * y * y
-    return slope, along / xp.maximum(steep * slope, np.float32(1e-30))
+    slope = xp.hypot(p[2:, 1:-1] - p[:-2, 1:-1], p[1:-1, 2:] - p[1:-1, :-2])
+    quiet = float(xp.quantile(slope[::2, ::2][known[::2, ::2]], QUIET))
+    # gradients of noise are Rayleigh distributed
+    slope *= np.float32(np.sqrt(-2 * np.log(1 - QUIET)) / max(quiet, 1e-20))
+    rows, columns = xp.nonzero((slope > FLOOR) & known)
+
+    def at(dy: int, dx: int) -> Any:
+        return p[rows + (1 + dy), columns + (1 + dx)]
+
+    up, down, left, right, here = at(-1, 0), at(1, 0), at(0, -1), at(0, 1), at(0, 0)
+    y, x = (down - up) / 2, (right - left) / 2
+    xy = (at(1, 1) + at(-1, -1) - at(1, -1) - at(-1, 1)) / 4
+    along = 2 * x * y * xy - (up + down - 2 * here) * x * x - (left + right - 2 * here) * y * y
+    curvature = along / xp.maximum((y * y + x * x) ** 1.5, np.float32(1e-30))
+    clear = xp.minimum(slope[rows, columns] - FLOOR, SPAN)
+    return xp.clip(curvature * (BEND * SMOOTH_PX), -1, 1) * clear
 
 
 def shrink(image: Any, factor: int, xp: Any = np) -> Any:
