@@ -1,11 +1,11 @@
-"""Whole pieces: the largest piece of each label, with its holes filled."""
+"""Pieces: the largest of each label with its holes filled, numbers, parts of cut labels."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stempede_kernels.pieces import reference, whole_pieces
+from stempede_kernels.pieces import in_raster_order, paint_parts, reference, whole_pieces
 
 
 @settings(max_examples=80, deadline=None)
@@ -38,3 +38,38 @@ def test_a_batch_is_its_frames():
 def test_floats_are_refused():
     with pytest.raises(TypeError, match="int32"):
         whole_pieces(np.zeros((3, 4), np.float32))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), most=st.sampled_from([1, 3, 40]))
+def test_numbers_agree_with_reference(seed, most):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, most + 1, (2, 6, 11)).astype(np.int32)
+    expected = np.stack([reference.in_raster_order(frame) for frame in labels])
+    np.testing.assert_array_equal(in_raster_order(labels), expected)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10**6), factor=st.integers(1, 4), share=st.floats(0.1, 1))
+def test_painted_parts_agree_with_reference(seed, factor, share):
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(9, 22)), int(rng.integers(9, 26)))
+    labels = np.kron(rng.integers(0, 4, (5, 6)), np.ones((5, 5), int)).astype(np.int32)
+    labels = labels[: shape[0], : shape[1]]
+    middles = labels[factor // 2 :: factor, factor // 2 :: factor]
+    # two parts of the labels 1 and 2, none of 3, seen in some of their blocks
+    parts = 4 + 2 * middles + rng.integers(0, 2, middles.shape)
+    parts[(middles == 0) | (middles == 3) | (rng.random(middles.shape) > share)] = 0
+    parts = parts.astype(np.int32)
+    expected = reference.paint_parts(labels, parts, factor)
+    np.testing.assert_array_equal(paint_parts(labels, parts, factor), expected)
+
+
+def test_parts_must_fit_the_labels():
+    labels = np.ones((6, 9), np.int32)
+    with pytest.raises(ValueError, match="blocks"):
+        paint_parts(labels, np.zeros((3, 9), np.int32), 2)
+    with pytest.raises(ValueError, match="above all labels"):
+        paint_parts(labels, np.ones((3, 4), np.int32), 2)
+    with pytest.raises(TypeError, match="int32"):
+        paint_parts(labels, np.zeros((3, 4)), 2)

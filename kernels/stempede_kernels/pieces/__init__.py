@@ -1,10 +1,13 @@
-"""Keep one whole piece of every label."""
+"""Keep one whole piece of every label, number labels, and paint the parts of cut ones."""
 
 from typing import Any
 
-from stempede_kernels.dispatch import run_on_frames
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["whole_pieces"]
+from stempede_kernels.dispatch import implementation, run_on_frames
+
+__all__ = ["in_raster_order", "paint_parts", "whole_pieces"]
 
 
 def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
@@ -32,3 +35,74 @@ def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
         If they have neither two nor three axes.
     """
     return run_on_frames(__name__, "whole_pieces", {"labels": (labels, "int32")}, fill=fill)
+
+
+def in_raster_order(labels: Any) -> Any:
+    """Renumber labels 1..n in raster order of their first pixels, per frame.
+
+    Parameters
+    ----------
+    labels : (b, y, x) or (y, x) int32 array
+        0 on the background, not negative.
+
+    Returns
+    -------
+    (b, y, x) or (y, x) int32 array
+
+    Raises
+    ------
+    TypeError
+        If the labels are not integers, or lie on a GPU.
+    ValueError
+        If they have neither two nor three axes.
+    """
+    return run_on_frames(__name__, "in_raster_order", {"labels": (labels, "int32")})
+
+
+def paint_parts(
+    labels: NDArray[np.int32], parts: NDArray[np.int32], factor: int
+) -> NDArray[np.int32]:
+    """Paint parts, known in blocks, over the labels they are parts of.
+
+    A pixel takes the part of its block where that belongs to its own label; others of a label
+    that has parts take the greatest part beside them (corners included), round by round, up to
+    two blocks away. What is still farther becomes background; labels without parts stay.
+
+    Parameters
+    ----------
+    labels : (y, x) int32 array
+        0 on the background, not negative.
+    parts : (rows, columns) int32 array
+        Numbers greater than any label, 0 where a block shows no part. A part belongs to the
+        label at the middle of its blocks, the same in all of them.
+    factor : int
+        Side of a block in px. Pixels beyond the last block count to it.
+
+    Returns
+    -------
+    (y, x) int32 array
+
+    Raises
+    ------
+    TypeError
+        If the arrays are on a GPU, or not int32.
+    ValueError
+        If parts are not greater than all labels, or there is more than one block for some
+        ``factor`` px.
+    """
+    if labels.dtype != np.int32 or parts.dtype != np.int32:
+        raise TypeError(f"labels and parts must be int32, found {labels.dtype} and {parts.dtype}")
+    middles = labels[factor // 2 :: factor, factor // 2 :: factor]
+    if labels.ndim != 2 or middles.shape != parts.shape or 0 in parts.shape:
+        raise ValueError(
+            f"labels of {labels.shape} have {middles.shape} blocks of {factor} px, "
+            f"found parts for {parts.shape}"
+        )
+    first = int(labels.max()) + 1
+    if np.any((parts > 0) & (parts < first)):
+        raise ValueError(f"parts must be 0 or at least {first}, above all labels")
+    run: Any = implementation(__name__, labels).paint_parts
+    painted: NDArray[np.int32] = run(
+        np.ascontiguousarray(labels), np.ascontiguousarray(parts), int(factor), first
+    )
+    return painted

@@ -1,4 +1,4 @@
-"""One whole piece per label, from runs, for host arrays."""
+"""Pieces of labels, from runs, and their numbers, for host arrays."""
 
 import numpy as np
 from numba import njit
@@ -13,6 +13,94 @@ def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
         if fill:
             _fill_holes(kept)
     return out
+
+
+def in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Number the labels of a batch ``(b, y, x)`` as their first pixels come, per frame."""
+    out = np.empty_like(labels)
+    for frame, numbered in zip(labels, out):
+        _number(frame.ravel(), numbered.ravel(), int(frame.max()))
+    return out
+
+
+def paint_parts(
+    labels: NDArray[np.int32], parts: NDArray[np.int32], factor: int, first: int
+) -> NDArray[np.int32]:
+    """Paint parts, numbered from ``first`` or later, over one frame ``(y, x)`` of labels."""
+    owner = np.zeros(max(int(parts.max()) - first, 0) + 1, np.int32)
+    middles = labels[factor // 2 :: factor, factor // 2 :: factor]
+    owner[parts[parts > 0] - first] = middles[parts > 0]
+    has_parts = np.zeros(first, np.bool_)
+    has_parts[owner] = True
+    has_parts[0] = False
+    out = np.empty_like(labels)
+    left = _paint_blocks(labels, parts, factor, first, owner, has_parts, out)
+    _spread(labels, first, owner, left, 2 * factor + 2, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _number(labels, out, n_labels):
+    table = np.zeros(n_labels + 1, np.int32)
+    n = 0
+    for p in range(len(labels)):
+        label = labels[p]
+        if label > 0 and table[label] == 0:
+            n += 1
+            table[label] = n
+        out[p] = table[label]
+
+
+@njit(cache=True, nogil=True)
+def _paint_blocks(labels, parts, factor, first, owner, has_parts, out):
+    """Paint each block's part where it belongs; return the pixels that are left, (n, 2)."""
+    height, width = labels.shape
+    left = np.empty((1024, 2), np.int32)
+    n = 0
+    for y in range(height):
+        row = parts[min(y // factor, parts.shape[0] - 1)]
+        for x in range(width):
+            label = labels[y, x]
+            out[y, x] = label
+            if not has_parts[label]:
+                continue
+            part = row[min(x // factor, parts.shape[1] - 1)]
+            if part > 0 and owner[part - first] == label:
+                out[y, x] = part
+                continue
+            out[y, x] = 0
+            if n == len(left):
+                longer = np.empty((2 * n, 2), np.int32)
+                longer[:n] = left
+                left = longer
+            left[n, 0], left[n, 1] = y, x
+            n += 1
+    return left[:n]
+
+
+@njit(cache=True, nogil=True)
+def _spread(labels, first, owner, left, n_rounds, out):
+    """Give pixels that are left the greatest part of their label beside them."""
+    height, width = labels.shape
+    value = np.empty(len(left), np.int32)
+    n = len(left)
+    for _ in range(n_rounds):
+        for k in range(n):
+            y, x = left[k]
+            value[k] = 0
+            for v in range(max(y - 1, 0), min(y + 2, height)):
+                for u in range(max(x - 1, 0), min(x + 2, width)):
+                    near = out[v, u]
+                    if near >= first and owner[near - first] == labels[y, x]:
+                        value[k] = max(value[k], near)
+        n_left = 0
+        # written after all are looked at, so that the order of pixels does not matter
+        for k in range(n):
+            out[left[k, 0], left[k, 1]] = value[k]
+            if value[k] == 0:
+                left[n_left] = left[k]
+                n_left += 1
+        n = n_left
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""One whole piece per label, label by label."""
+"""Pieces of labels and their numbers, label by label and pixel by pixel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,37 @@ def whole_pieces(labels: NDArray[np.int32], *, fill: bool = True) -> NDArray[np.
         if not at_rim and len(owners) == 1:
             filled[tuple(np.array(gap).T)] = owners.pop()
     return filled
+
+
+def in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Number the labels of a frame ``(y, x)`` as their first pixels come."""
+    found = list(dict.fromkeys(labels[labels > 0].tolist()))
+    out = np.zeros_like(labels)
+    for number, label in enumerate(found, 1):
+        out[labels == label] = number
+    return out
+
+
+def paint_parts(
+    labels: NDArray[np.int32], parts: NDArray[np.int32], factor: int
+) -> NDArray[np.int32]:
+    """Paint parts over one frame ``(y, x)``; the same meaning as the kernel, in plain steps."""
+    middles = labels[factor // 2 :: factor, factor // 2 :: factor]
+    owner = {int(p): int(a) for p, a in zip(parts.ravel(), middles.ravel()) if p > 0}
+    out = labels.copy()
+    left = []
+    for y, x in np.argwhere(np.isin(labels, [a for a in owner.values() if a > 0])).tolist():
+        block = min(y // factor, parts.shape[0] - 1), min(x // factor, parts.shape[1] - 1)
+        out[y, x] = parts[block] if owner.get(int(parts[block])) == labels[y, x] else 0
+        if out[y, x] == 0:
+            left.append((y, x))
+    for _ in range(2 * factor + 2):
+        seen = out.copy()
+        for y, x in left:
+            near = seen[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].ravel().tolist()
+            out[y, x] = max([p for p in near if owner.get(p) == labels[y, x]], default=0)
+        left = [(y, x) for y, x in left if out[y, x] == 0]
+    return out
 
 
 def _parts(mask: NDArray[np.bool_], *, corners: bool) -> list[list[tuple[int, int]]]:
