@@ -11,6 +11,7 @@ from scipy import ndimage
 from stempede.frames import Batch
 from stempede.particles.outlines import shrink
 from stempede_kernels.distance import distance
+from stempede_kernels.label import renumber
 from stempede_kernels.maxima import label_h_maxima
 from stempede_kernels.pieces import whole_pieces
 from stempede_kernels.watershed import watershed
@@ -85,7 +86,7 @@ def split_regions(
     labels = np.empty(regions.shape, np.int32)
     for k, (image, frame, factor) in enumerate(zip(images, regions, factors)):
         gaps = valleys(image, frame > 0, factor, valley)
-        labels[k] = raster_order(whole_pieces(cut(frame, gaps, factor, depth, least)))
+        labels[k] = renumber(whole_pieces(cut(frame, gaps, factor, depth, least)))[0]
     return labels
 
 
@@ -146,26 +147,29 @@ def _paint(regions: np.ndarray, parts: np.ndarray, factor: int, is_cut: np.ndarr
     """Return regions with the coarse parts painted over those that are cut."""
     h, w = regions.shape
     start = factor // 2
-    rows = np.minimum((np.arange(h) + factor // 2 - start) // factor, parts.shape[0] - 1)
-    columns = np.minimum((np.arange(w) + factor // 2 - start) // factor, parts.shape[1] - 1)
-    fine = parts[rows][:, columns].copy()
+    y, x = np.nonzero(is_cut[regions])
+    rows = np.minimum(y // factor, parts.shape[0] - 1)
+    columns = np.minimum(x // factor, parts.shape[1] - 1)
     owner = np.zeros(int(parts.max()) + 1, np.int64)
     owner[parts.ravel()] = regions[start::factor, start::factor].ravel()
-    wrong = owner[fine] != regions
-    fine[wrong] = 0
-    out = np.where(is_cut[regions], fine, regions)
-    left = np.argwhere(is_cut[regions] & (fine == 0))
+    own = regions[y, x]
+    value = parts[rows, columns]
+    value[owner[value] != own] = 0
+    out = regions.copy()
+    out[y, x] = value
+    left = value == 0
+    y, x, own = y[left], x[left], own[left]
     for _ in range(2 * factor + 2):
-        if not len(left):
+        if not len(y):
             break
-        y, x = left.T
-        value = np.zeros(len(left), out.dtype)
+        value = np.zeros(len(y), out.dtype)
         for dy, dx in AROUND:
             near = out[np.clip(y + dy, 0, h - 1), np.clip(x + dx, 0, w - 1)]
-            same = (near < len(owner)) & (owner[np.minimum(near, len(owner) - 1)] == regions[y, x])
+            same = (near < len(owner)) & (owner[np.minimum(near, len(owner) - 1)] == own)
             value = np.where(same & (near > 0), np.maximum(value, near), value)
         out[y, x] = value
-        left = left[value == 0]
+        left = value == 0
+        y, x, own = y[left], x[left], own[left]
     return out
 
 
@@ -177,13 +181,3 @@ def borders(regions: np.ndarray) -> np.ndarray:
         marks[1:] |= meet
         marks[:-1] |= meet
     return touch
-
-
-def raster_order(labels: np.ndarray) -> np.ndarray:
-    """Return (y, x) labels renumbered 1..n in raster order of their first pixels."""
-    found, first = np.unique(labels, return_index=True)
-    order = found[np.argsort(first, kind="stable")]
-    order = order[order > 0]
-    table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
-    table[order] = np.arange(1, len(order) + 1)
-    return table[labels]
