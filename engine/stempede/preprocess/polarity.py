@@ -31,8 +31,8 @@ QUIET = 0.1
 FLOOR, SPAN = 3.5, 4.5
 BEND = 3.0
 """Curvature, in reciprocals of the smoothing, beyond 1 / BEND of which a bend counts full."""
-LEAST = 0.001
-"""Clear outline, as a share of the pixels seen, that is as good as none."""
+LEAST = 0.005
+"""Clear outline, as a share of the pixels seen, that is as good as none: noise shows 0.001."""
 TAIL = 0.01
 # log-odds of bright against dark particles; the simulation holds no frame covered by more
 # than half, so the tail, which suffers there, counts less than its fit (3 and 3) says
