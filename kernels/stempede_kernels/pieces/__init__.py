@@ -1,4 +1,4 @@
-"""Keep one whole piece of every label, number labels, and paint the parts of cut ones."""
+"""Keep one whole piece of every label, and paint the parts of those that are cut."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stempede_kernels.dispatch import implementation, run_on_frames
 
-__all__ = ["in_raster_order", "paint_parts", "whole_pieces"]
+__all__ = ["paint_parts", "whole_pieces"]
 
 
 def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
@@ -35,28 +35,6 @@ def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
         If they have neither two nor three axes.
     """
     return run_on_frames(__name__, "whole_pieces", {"labels": (labels, "int32")}, fill=fill)
-
-
-def in_raster_order(labels: Any) -> Any:
-    """Renumber labels 1..n in raster order of their first pixels, per frame.
-
-    Parameters
-    ----------
-    labels : (b, y, x) or (y, x) int32 array
-        0 on the background, not negative.
-
-    Returns
-    -------
-    (b, y, x) or (y, x) int32 array
-
-    Raises
-    ------
-    TypeError
-        If the labels are not integers, or lie on a GPU.
-    ValueError
-        If they have neither two nor three axes.
-    """
-    return run_on_frames(__name__, "in_raster_order", {"labels": (labels, "int32")})
 
 
 def paint_parts(

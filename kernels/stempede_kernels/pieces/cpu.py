@@ -1,4 +1,4 @@
-"""Pieces of labels, from runs, and their numbers, for host arrays."""
+"""Pieces of labels, from runs, and parts of them, for host arrays."""
 
 import numpy as np
 from numba import njit
@@ -12,14 +12,6 @@ def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
         _keep_largest(frame, kept, int(frame.max()))
         if fill:
             _fill_holes(kept)
-    return out
-
-
-def in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number the labels of a batch ``(b, y, x)`` as their first pixels come, per frame."""
-    out = np.empty_like(labels)
-    for frame, numbered in zip(labels, out):
-        _number(frame.ravel(), numbered.ravel(), int(frame.max()))
     return out
 
 
@@ -37,18 +29,6 @@ def paint_parts(
     left = _paint_blocks(labels, parts, factor, first, owner, has_parts, out)
     _spread(labels, first, owner, left, 2 * factor + 2, out)
     return out
-
-
-@njit(cache=True, nogil=True)
-def _number(labels, out, n_labels):
-    table = np.zeros(n_labels + 1, np.int32)
-    n = 0
-    for p in range(len(labels)):
-        label = labels[p]
-        if label > 0 and table[label] == 0:
-            n += 1
-            table[label] = n
-        out[p] = table[label]
 
 
 @njit(cache=True, nogil=True)

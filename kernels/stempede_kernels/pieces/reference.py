@@ -1,4 +1,4 @@
-"""Pieces of labels and their numbers, label by label and pixel by pixel."""
+"""Pieces of labels and parts of them, label by label and pixel by pixel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,6 @@ def whole_pieces(labels: NDArray[np.int32], *, fill: bool = True) -> NDArray[np.
         if not at_rim and len(owners) == 1:
             filled[tuple(np.array(gap).T)] = owners.pop()
     return filled
-
-
-def in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number the labels of a frame ``(y, x)`` as their first pixels come."""
-    found = list(dict.fromkeys(labels[labels > 0].tolist()))
-    out = np.zeros_like(labels)
-    for number, label in enumerate(found, 1):
-        out[labels == label] = number
-    return out
 
 
 def paint_parts(
