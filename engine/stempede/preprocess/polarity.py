@@ -146,7 +146,7 @@ def bends_and_tails(image: Any, valid: Any, factor: int, backend: Backend) -> tu
             break
         smooth = ndimage.gaussian_filter(view, SMOOTH_PX, truncate=3)
         # nothing that is not valid reaches in through the smoothing
-        known = ndimage.minimum_filter(seen, 9)
+        known = ndimage.minimum_filter(seen.astype(xp.uint8), 9) > 0
         sample = smooth[::2, ::2][known[::2, ::2]]
         if sample.size < FEWEST:
             break
