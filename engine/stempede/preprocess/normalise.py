@@ -9,6 +9,7 @@ import numpy as np
 
 from stempede.frames import Batch
 from stempede.preprocess.defects import pixel_noise
+from stempede.preprocess.focus import sharpness
 from stempede.preprocess.polarity import Polarity, frame_sign
 
 
@@ -37,11 +38,14 @@ class Normalise:
             )
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch in units of noise; ``frames`` gets ``noise`` and ``polarity``."""
+        """Return the batch in units of noise.
+
+        ``frames`` gets ``noise polarity focus valid_fraction``.
+        """
         backend, xp = batch.backend, batch.backend.xp
         vote = batch.prepared.get(Polarity.name, {}).get("sign", 0)
         valid = batch.maps["valid"]
-        images, noises, names = xp.empty_like(batch.images), [], []
+        images, noises, names, sharp = xp.empty_like(batch.images), [], [], []
         for k, image in enumerate(batch.images):
             sign = {"dark": -1, "bright": 1}.get(self.polarity) or frame_sign(
                 image, valid[k], vote, backend
@@ -50,7 +54,13 @@ class Normalise:
             xp.multiply(image, np.float32(sign / noise), out=images[k])
             noises.append(noise)
             names.append("bright" if sign > 0 else "dark")
+            sharp.append(sharpness(image, xp))
         frames = batch.tables["frames"].with_columns(
-            {"noise": np.array(noises), "polarity": np.array(names, np.dtypes.StringDType())}
+            {
+                "noise": np.array(noises),
+                "polarity": np.array(names, np.dtypes.StringDType()),
+                "focus": np.array(sharp),
+                "valid_fraction": np.array([float(v.mean()) for v in valid]),
+            }
         )
         return batch.with_(images=images, tables={"frames": frames})
