@@ -102,8 +102,10 @@ def _flood(depths, sides, counts, stride, limits):
     top = np.zeros(len(counts), np.int64)
     for depth in range(ground):
         top[depth + 1] = top[depth] + counts[depth]
-    left = np.zeros(len(counts), np.int64)
-    words = np.zeros(len(counts) // 64 + 1, np.uint64)
+    bottom = top.copy()
+    words = np.zeros(ground // 64 + 1, np.uint64)
+    # the ground always waits
+    words[ground >> 6] |= np.uint64(1) << np.uint64(ground & 63)
     order = np.empty(n_most, np.int32)
     spans = np.empty((n_most, 2), np.int32)
     sums = np.empty((n_most, 2), np.float64)
@@ -122,12 +124,10 @@ def _flood(depths, sides, counts, stride, limits):
         p, depth = seed, np.int64(depths[seed])
         depths[p] = depth | met
         perimeter, total, last_rim = 0, 0.0, -1
-        n_open, n_waiting = 1, 0
+        n_open = 1
         open_depth[1], open_begin[1], open_perimeter[1], open_total[1] = depth, n, 0, 0.0
         while True:
             higher = -1
-            cracks, strength = 0, 0.0
-            at_rim = False
             for step in steps:
                 q = p + step
                 other = np.int64(depths[q])
@@ -136,39 +136,41 @@ def _flood(depths, sides, counts, stride, limits):
                         higher = q
                         break
                     depths[q] = other | met
-                    waiting[top[other] + left[other]] = q
-                    left[other] += 1
+                    waiting[top[other]] = q
+                    top[other] += 1
                     words[other >> 6] |= np.uint64(1) << np.uint64(other & 63)
-                    n_waiting += 1
-                else:
-                    other &= outer
-                if other == outer:
-                    at_rim = True
-                    continue
-                side = int(other > depth) - int(other < depth)
-                cracks += side
-                strength += side * (np.float64(sides[p]) + np.float64(sides[q]))
             if higher >= 0:
-                waiting[top[depth] + left[depth]] = p
-                left[depth] += 1
+                waiting[top[depth]] = p
+                top[depth] += 1
                 words[depth >> 6] |= np.uint64(1) << np.uint64(depth & 63)
-                n_waiting += 1
                 p, depth = higher, np.int64(depths[higher])
                 depths[p] = depth | met
                 n_open += 1
                 open_depth[n_open], open_begin[n_open] = depth, n
                 open_perimeter[n_open], open_total[n_open] = perimeter, total
                 continue
+            cracks, strength = 0, 0.0
+            at_rim = False
+            here = np.float64(sides[p])
+            for step in steps:
+                other = np.int64(depths[p + step]) & outer
+                if other == outer:
+                    at_rim = True
+                    continue
+                side = int(other > depth) - int(other < depth)
+                cracks += side
+                strength += side * (here + np.float64(sides[p + step]))
             order[n] = p
             if at_rim:
                 last_rim = n
             n += 1
             perimeter += cracks
             total += 0.5 * strength
-            down = ground
-            if n_waiting:
+            # nothing that waits is higher than the pixel just taken
+            down = depth
+            if top[depth] == bottom[depth]:
                 word = depth >> 6
-                bits = words[word] >> np.uint64(depth & 63) << np.uint64(depth & 63)
+                bits = words[word]
                 while bits == 0:
                     word += 1
                     bits = words[word]
@@ -191,10 +193,9 @@ def _flood(depths, sides, counts, stride, limits):
                     open_depth[n_open] = down
             if down == ground:
                 break
-            n_waiting -= 1
-            left[down] -= 1
-            p, depth = waiting[top[down] + left[down]], down
-            if left[down] == 0:
+            top[down] -= 1
+            p, depth = np.int64(waiting[top[down]]), down
+            if top[down] == bottom[down]:
                 words[down >> 6] &= ~(np.uint64(1) << np.uint64(down & 63))
     return order[:n], spans[:n_regions], sums[:n_regions], rims[:n_regions]
 
