@@ -6,7 +6,6 @@ from scipy import ndimage
 
 from stempede.backend import Backend
 from stempede.frames import FrameRecord, Frames
-from stempede.particles.refine import enlarge
 from stempede.particles.segment import Segment
 from stempede.particles.split import Split, borders, cut
 from stempede.particles.threshold import otsu
@@ -131,6 +130,23 @@ def test_thresholds_find_clear_discs(method):
     assert np.count_nonzero(big) == 2
 
 
+@pytest.mark.parametrize("method", ["outlines", "global", "local", "hysteresis"])
+def test_the_scale_of_the_threshold_moves_outlines(method):
+    image = drawn(np.maximum(disc(60, 70, 22), disc(150, 200, 20)), noise=3.0)
+    areas = []
+    for scale in (0.7, 1.0, 1.3):
+        labels = labels_of(image, polarity="dark", method=method, threshold_scale=scale)[0]
+        areas.append([np.count_nonzero(labels == labels[y, x]) for y, x in ((60, 70), (150, 200))])
+    assert np.all(np.diff(areas, axis=0) < 0)
+    assert np.all(np.diff(np.sqrt(areas), axis=0) > -3)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_the_scale_of_the_threshold_is_positive(scale):
+    with pytest.raises(ValueError, match="threshold_scale"):
+        Segment(threshold_scale=scale)
+
+
 def test_an_unknown_method_says_what_is_known():
     with pytest.raises(ValueError, match="outlines"):
         Segment(method="otsu")
@@ -154,9 +170,3 @@ def test_borders_are_where_labels_meet():
     labels = np.array([[1, 1, 2], [0, 1, 2], [0, 0, 2]])
     expected = np.array([[0, 1, 1], [0, 1, 1], [0, 0, 0]], bool)
     np.testing.assert_array_equal(borders(labels), expected)
-
-
-def test_blocks_are_enlarged_to_odd_frames():
-    blocks = np.arange(6).reshape(2, 3)
-    assert enlarge(blocks, 4, (7, 10)).shape == (7, 10)
-    assert enlarge(blocks, 4, (7, 10))[6, 9] == 5

@@ -13,6 +13,7 @@ from stempede.particles.outlines import Sharpness, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
 from stempede_kernels.pieces import whole_pieces
+from stempede_kernels.smooth import gaussian
 
 METHODS = ("outlines", "global", "local", "hysteresis")
 
@@ -31,6 +32,10 @@ class Segment:
         Of ``outlines``; see ``Sharpness``.
     refine : bool
         Of ``outlines``: draw outlines at half height in the less smoothed image.
+    threshold_scale : float
+        Factor, above 0, on the level at which regions end: outlines are drawn at
+        ``threshold_scale`` times half the height, thresholds are this many times the level
+        that their method finds. Above 1 regions shrink, below 1 they grow.
     smooth_px : float
         Of the thresholds: standard deviation of the Gaussian smoothing.
     window_px : int
@@ -51,6 +56,7 @@ class Segment:
     contrast: float = 0.75
     contrast_share: float = 0.3
     refine: bool = True
+    threshold_scale: float = 1.0
     smooth_px: float = 2.0
     window_px: int = 129
     band: float = 0.2
@@ -63,6 +69,10 @@ class Segment:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method is {', '.join(METHODS)}; found '{self.method}'; correct it")
+        if not 0 < self.threshold_scale < np.inf:
+            raise ValueError(
+                f"threshold_scale is above 0, found {self.threshold_scale}; 1 leaves levels alone"
+            )
         sharp = Sharpness(
             floor=self.floor,
             share=self.share,
@@ -94,20 +104,21 @@ class Segment:
     def _by_outline(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         view = best_view(image, valid, self.sharpness, self.name, backend)
         scale = typical_diameter(view)
-        if view.factor == 1 and not self.refine:
+        if view.factor == 1 and not self.refine and self.threshold_scale == 1:
             return view.labels, scale
-        labels = half_height(view, image, valid, backend)
+        labels = half_height(view, image, valid, backend, 0.5 * self.threshold_scale)
         return backend.through_host(self.name, whole_pieces, labels, fill=False), scale
 
     def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         xp, ndimage = backend.xp, backend.ndimage
-        signal = ndimage.gaussian_filter(image, self.smooth_px, truncate=3)
+        signal = gaussian(image, self.smooth_px, truncate=3)
         if self.method == "global":
-            mask = global_mask(signal, None, xp)
+            mask = global_mask(signal, self.threshold_scale * otsu(signal.ravel()[::4], xp), xp)
         elif self.method == "local":
-            mask = local_mask(signal, self.window_px, 1.0 / self.smooth_px, xp, ndimage)
+            offset = 1.0 / self.smooth_px
+            mask = local_mask(signal, self.window_px, offset, self.threshold_scale)
         else:
-            level = otsu(signal.ravel()[::4], xp)
+            level = self.threshold_scale * otsu(signal.ravel()[::4], xp)
             step = self.band * abs(level)
             mask = hysteresis_mask(signal, level - step, level + step, xp, ndimage)
         labels, _ = ndimage.label(mask & valid)

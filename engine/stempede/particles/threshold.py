@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stempede_kernels.smooth import box_mean
+
 BINS = 256
 
 
@@ -32,9 +34,15 @@ def global_mask(signal: Any, level: float | None, xp: Any = np) -> Any:
     return signal > (otsu(signal.ravel()[::4], xp) if level is None else level)
 
 
-def local_mask(signal: Any, window_px: int, offset: float, xp: Any, ndimage: Any) -> Any:
-    """Return the pixels that exceed the mean of a square window by an offset."""
-    return signal - ndimage.uniform_filter(signal, window_px) > np.float32(offset)
+def local_mask(signal: Any, window_px: int, offset: float, scale: float = 1.0) -> Any:
+    """Return the pixels above ``scale`` times the mean of a square window plus an offset.
+
+    The side of the window is odd, made so by a pixel more.
+    """
+    level = box_mean(signal, window_px + 1 - window_px % 2)
+    level += np.float32(offset)
+    level *= np.float32(scale)
+    return signal > level
 
 
 def hysteresis_mask(signal: Any, low: float, high: float, xp: Any, ndimage: Any) -> Any:
