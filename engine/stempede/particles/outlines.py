@@ -17,6 +17,7 @@ from stempede.backend import Backend
 from stempede.particles.verify import contrasts, significant
 from stempede.particles.windows import masked_quantiles, stretch
 from stempede_kernels.component_tree import sharp_regions
+from stempede_kernels.smooth import gaussian
 
 SMOOTH_PX = 1.05
 """Smoothing in pixels of the decimated frame: just enough for its gradient."""
@@ -189,8 +190,8 @@ def view_through(
 ) -> View:
     """Return the sharpest regions of a (y, x) frame seen through blocks of ``factor`` px."""
     xp, ndimage = backend.xp, backend.ndimage
-    seen = shrink(valid.astype(xp.float32), factor, xp) > 0.99
-    smooth = ndimage.gaussian_filter(shrink(image, factor, xp), smoothing(factor), truncate=3)
+    seen = blocks_seen(valid, factor, xp)
+    smooth = gaussian(shrink(image, factor, xp), smoothing(factor), truncate=3)
     strength = gradient(smooth, xp)
     strength *= seen
     strength /= usual_gradient(strength, seen, sharp, xp)
@@ -226,18 +227,31 @@ def smoothing(factor: int) -> float:
     return float(np.sqrt(SMOOTH_PX**2 - (factor**2 - 1) / (12 * factor**2)))
 
 
+def blocks_seen(valid: Any, factor: int, xp: Any = np) -> Any:
+    """Return which factor x factor blocks of a (y, x) bool array are valid throughout."""
+    if valid.all():
+        return xp.ones([-(-length // factor) for length in valid.shape], bool)
+    return shrink(valid.astype(xp.float32), factor, xp) > 0.99
+
+
 def shrink(image: Any, factor: int, xp: Any = np) -> Any:
     """Return the means of factor x factor blocks; a rim that fills no block is repeated."""
     if factor == 1:
         return image
     h, w = image.shape
-    image = xp.pad(image, ((0, -h % factor), (0, -w % factor)), mode="edge")
-    total = image[::factor].copy()
-    for dy in range(1, factor):
-        total += image[dy::factor]
-    means = total[:, ::factor].copy()
-    for dx in range(1, factor):
-        means += total[:, dx::factor]
+    rows, columns = -(-h // factor), -(-w // factor)
+    total = xp.zeros((rows, w), image.dtype)
+    for dy in range(factor):
+        part = image[dy::factor]
+        total[: len(part)] += part
+    if len(part) < rows:
+        total[-1] += image[-1] * np.float32(-h % factor)
+    means = xp.zeros((rows, columns), image.dtype)
+    for dx in range(factor):
+        part = total[:, dx::factor]
+        means[:, : part.shape[1]] += part
+    if part.shape[1] < columns:
+        means[:, -1] += total[:, -1] * np.float32(-w % factor)
     means *= np.float32(1 / factor**2)
     return means
 

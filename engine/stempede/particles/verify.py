@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stempede.particles.windows import masked_quantiles, stretch
+from stempede_kernels.smooth import box_mean
 
 WINDOW = 15
 SIDE = 32
@@ -35,16 +36,19 @@ def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.nda
     """
     grown = xp.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
     background = (grown == 0).astype(xp.float32)
-    weight = ndimage.uniform_filter(background, WINDOW)
-    level = ndimage.uniform_filter(smooth * background, WINDOW) / xp.maximum(weight, KNOWN)
+    weight = box_mean(background, WINDOW)
+    level = box_mean(smooth * background, WINDOW)
+    level /= xp.maximum(weight, np.float32(KNOWN))
     spread = _dark_spread(smooth - level, (background > 0) & (weight > KNOWN), xp)
     ring = (grown > 0) & (labels == 0) & (weight > KNOWN)
     outside, known = _mean_by(grown[ring], level[ring], n, xp)
-    inside, _ = _mean_by(labels.ravel(), smooth.ravel(), n, xp)
-    texture, _ = _mean_by(labels.ravel(), spread.ravel(), n, xp)
+    found = labels > 0
+    within = labels[found]
+    inside, _ = _mean_by(within, smooth[found], n, xp)
+    texture, _ = _mean_by(within, spread[found], n, xp)
     bare = xp.where(known, inside - outside, np.nan)
-    found = xp.stack([bare, bare / texture], axis=1)
-    return np.asarray(found.get() if hasattr(found, "get") else found, dtype=np.float64)
+    pairs = xp.stack([bare, bare / texture], axis=1)
+    return np.asarray(pairs.get() if hasattr(pairs, "get") else pairs, dtype=np.float64)
 
 
 def significant(contrast: np.ndarray, least: float, share: float) -> np.ndarray:
