@@ -31,9 +31,11 @@ def sharp_regions(
     Parameters
     ----------
     levels : (y, x) uint16 array
-        Quantised heights, regions high.
+        Quantised heights, regions high. The effort is that of the pixels above the lowest
+        level.
     strength : (y, x) float32 array
-        Strength of an outline through each pixel, not negative (gradient in units of noise).
+        Strength of an outline through each pixel, finite and not negative (gradient in units
+        of noise).
     floor : float
         Strength below which an outline loses.
     share : float

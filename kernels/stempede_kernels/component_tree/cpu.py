@@ -81,7 +81,16 @@ def _fill(levels, strength, depths, sides, counts, high):
             sides[y + 1, x + 1] = strength[y, x]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(cache=True, nogil=True)
+def _first_bit(words, word):
+    """Place of the first bit that is set, from a word on."""
+    while words[word] == 0:
+        word += 1
+    bit = words[word] & (~words[word] + np.uint64(1))
+    return 64 * word + PLACES[(bit * DE_BRUIJN) >> np.uint64(58)]
+
+
+@njit(cache=True, nogil=True)
 def _flood(depths, sides, counts, stride, limits):
     """Flood from the summits to the ground, and list the regions that gain.
 
@@ -167,15 +176,7 @@ def _flood(depths, sides, counts, stride, limits):
             perimeter += cracks
             total += 0.5 * strength
             # nothing that waits is higher than the pixel just taken
-            down = depth
-            if top[depth] == bottom[depth]:
-                word = depth >> 6
-                bits = words[word]
-                while bits == 0:
-                    word += 1
-                    bits = words[word]
-                lowest = bits & (~bits + np.uint64(1))
-                down = 64 * word + PLACES[(lowest * DE_BRUIJN) >> np.uint64(58)]
+            down = depth if top[depth] > bottom[depth] else _first_bit(words, depth >> 6)
             while open_depth[n_open] < down:
                 area = n - open_begin[n_open]
                 if area >= min_area:
