@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO ?= demo
 export PYTHONPATH :=
 
-.PHONY: demo install test lint types unit accuracy bench gpu-check gpu-wheels compile-check clean
+.PHONY: demo install test lint types unit accuracy bench gpu-check gpu-wheels clean
 
 # The user's environment: no torch, no test tools.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -38,17 +38,19 @@ unit: $(VENV)/.dev
 test: lint types unit
 
 accuracy: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/accuracy -m accuracy --scale 1
+	$(BIN)/pytest tests/accuracy --scale 1
 
 bench: $(VENV)/.dev
 	$(BIN)/stempede bench
 
-# Needs no install: on a machine with CUDA libraries of its own, `make gpu-check PYTHON=python3`.
+# Installs nothing: takes the environment where there is one, else the machine's own Python.
+gpu-check gpu-wheels: ANY = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
 gpu-check:
-	@PYTHONPATH=engine:kernels:bench $(PYTHON) -m stempede_bench.gpu_check
+	@PYTHONPATH=engine:kernels:bench $(ANY) -m stempede_bench.gpu_check
 
 gpu-wheels:
-	@$(PYTHON) -m stempede_bench.gpu_wheels .wheels
+	@PYTHONPATH=engine:kernels:bench $(ANY) -m stempede_bench.gpu_wheels .wheels
 
 clean:
 	rm -rf $(DEMO) .mypy_cache .ruff_cache .hypothesis dist
