@@ -95,6 +95,8 @@ def measure_again(
         for k, n in enumerate(wanted.frames)
     ]
     found: dict[str, Table] = {}
+    if not chunks:
+        return found
     for variation, assignments in wanted.variations.items():
         changed = recipe.set(*assignments)
         results = _folder(work.run, reduction, variation, changed, wanted)

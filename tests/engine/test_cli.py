@@ -53,6 +53,14 @@ def test_run_leaves_tables_a_report_and_its_provenance(run, sample):
     assert set(pq.read_table(run / "frames").to_pandas()["sample"]) == {"A"}
 
 
+def test_the_effect_of_the_threshold_is_measured(run):
+    table = pq.read_table(run / "sensitivity").to_pandas()
+    session = table[table["scope"] == "session"].set_index("threshold_scale")
+    assert session.loc[1.0, "mean_shift"] == 0
+    # a lower level draws wider outlines
+    assert session.loc[0.9, "mean_shift"] > 0 > session.loc[1.1, "mean_shift"]
+
+
 def test_a_finished_run_says_so(run, capsys):
     assert stempede("resume", run) == 0
     assert "nothing is left to do" in capsys.readouterr().out

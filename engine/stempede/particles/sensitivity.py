@@ -96,6 +96,8 @@ class Sensitivity:
     def __call__(self, tables: Mapping[str, Table]) -> dict[str, Table]:
         """Return the ``sensitivity`` table."""
         chosen = self.again(tables).frames
+        if not chosen:
+            return {"sensitivity": Table.empty(SENSITIVITY)}
         frames = tables["frames"].take(np.isin(tables["frames"]["frame"], chosen))
         particles = tables["particles"].take(np.isin(tables["particles"]["frame"], chosen))
         # a variation knows nothing of what was set aside by hand
