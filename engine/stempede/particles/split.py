@@ -13,14 +13,14 @@ from stempede.particles.outlines import shrink
 from stempede_kernels.distance import distance
 from stempede_kernels.label import renumber
 from stempede_kernels.maxima import label_h_maxima
-from stempede_kernels.pieces import whole_pieces
+from stempede_kernels.pieces import paint_parts, whole_pieces
+from stempede_kernels.smooth import gaussian
 from stempede_kernels.watershed import watershed
 
 SMOOTH = 0.8
 REACH = 5
 NOISE = 1.5
 BARE = 50
-AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def valleys(image: np.ndarray, inside: np.ndarray, factor: int, share: float) ->
     A line is what a closing by ``REACH`` blocks fills by more than ``share`` of the contrast
     between particles and background, and by more than noise.
     """
-    smooth = ndimage.gaussian_filter(shrink(image, factor), SMOOTH)
+    smooth = gaussian(shrink(image, factor), SMOOTH)
     mask = shrink(inside.astype(np.float32), factor) > 0.5
     if share <= 0 or not mask.any() or mask.all():
         return np.zeros(smooth.shape, bool)
@@ -128,49 +128,33 @@ def cut(
     gaps = gaps[: coarse.shape[0], : coarse.shape[1]]
     inside = distance(mask & ~borders(coarse) & ~gaps)
     markers, _ = label_h_maxima(inside, least, mask, h_relative=depth)
-    parts = watershed(-inside, markers, mask)
-    # a part is a pair of region and basin
-    width = int(parts.max()) + 1
-    pairs, part = np.unique(coarse.astype(np.int64) * width + parts, return_inverse=True)
-    owner = pairs // width
-    owner[pairs % width == 0] = 0
-    n_parts = np.bincount(owner, minlength=int(regions.max()) + 1)
+    parts, owner = split_pairs(coarse, watershed(-inside, markers, mask))
+    n_parts = np.bincount(owner)
     n_parts[0] = 0
-    if n_parts.max() < 2:
+    if n_parts.max(initial=0) < 2:
         return regions
-    first = np.arange(len(pairs), dtype=np.int32) + int(regions.max()) + 1
-    first[n_parts[owner] < 2] = 0
-    return _paint(regions, first[part.reshape(coarse.shape)], factor, n_parts > 1)
+    first = int(regions.max()) + 1
+    number = np.arange(first - 1, first - 1 + len(owner), dtype=np.int32)
+    number[n_parts[owner] < 2] = 0
+    return paint_parts(regions, number[parts], factor)
 
 
-def _paint(regions: np.ndarray, parts: np.ndarray, factor: int, is_cut: np.ndarray) -> np.ndarray:
-    """Return regions with the coarse parts painted over those that are cut."""
-    h, w = regions.shape
-    start = factor // 2
-    y, x = np.nonzero(is_cut[regions])
-    rows = np.minimum(y // factor, parts.shape[0] - 1)
-    columns = np.minimum(x // factor, parts.shape[1] - 1)
-    owner = np.zeros(int(parts.max()) + 1, np.int64)
-    owner[parts.ravel()] = regions[start::factor, start::factor].ravel()
-    own = regions[y, x]
-    value = parts[rows, columns]
-    value[owner[value] != own] = 0
-    out = regions.copy()
-    out[y, x] = value
-    left = value == 0
-    y, x, own = y[left], x[left], own[left]
-    for _ in range(2 * factor + 2):
-        if not len(y):
-            break
-        value = np.zeros(len(y), out.dtype)
-        for dy, dx in AROUND:
-            near = out[np.clip(y + dy, 0, h - 1), np.clip(x + dx, 0, w - 1)]
-            same = (near < len(owner)) & (owner[np.minimum(near, len(owner) - 1)] == own)
-            value = np.where(same & (near > 0), np.maximum(value, near), value)
-        out[y, x] = value
-        left = value == 0
-        y, x, own = y[left], x[left], own[left]
-    return out
+def split_pairs(regions: np.ndarray, basins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (y, x) parts, one for each pair of a region and a basin, and each part's region.
+
+    Basins may run over from one region to the next; part 0 belongs to region 0.
+    """
+    owner = np.zeros(int(basins.max()) + 1, np.int64)
+    owner[basins] = regions
+    owner[0] = 0
+    strays = owner[basins] != regions
+    strays &= basins > 0
+    pairs, part = np.unique(
+        regions[strays].astype(np.int64) * len(owner) + basins[strays], return_inverse=True
+    )
+    parts = basins.copy()
+    parts[strays] = len(owner) + part
+    return parts, np.concatenate([owner, pairs // len(owner)])
 
 
 def borders(regions: np.ndarray) -> np.ndarray:
