@@ -122,6 +122,17 @@ def test_a_frame_does_not_depend_on_its_neighbours_in_the_batch():
     np.testing.assert_array_equal(both[1], labels_of(second)[0])
 
 
+def test_a_frame_of_faint_discs_is_looked_at_once_more():
+    places = [(y, x, 14) for y in range(25, 215, 45) for x in range(25, 290, 45)]
+    image = drawn(np.max([disc(*p) for p in places], axis=0), contrast=-5.0, noise=9.0)
+    counts = {}
+    for floor in (2.5, 1.8):
+        labels = labels_of(image, polarity="dark", faint_floor=floor)[0]
+        counts[floor] = len(np.unique([labels[y, x] for y, x, _ in places if labels[y, x]]))
+    assert counts[1.8] > 0.8 * len(places)
+    assert counts[1.8] > counts[2.5]
+
+
 @pytest.mark.parametrize("method", ["global", "local", "hysteresis"])
 def test_thresholds_find_clear_discs(method):
     image = drawn(np.maximum(disc(60, 70, 22), disc(150, 200, 20)), noise=3.0)

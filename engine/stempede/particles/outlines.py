@@ -8,6 +8,7 @@ The scale whose outlines stand out most is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ SMOOTH_PX = 1.05
 """Smoothing in pixels of the decimated frame: just enough for its gradient."""
 
 FACTORS = (8, 6, 4, 3, 2, 1)
+# faint outlines need more smoothing: finer views show the texture
+FAINT_FACTORS = (8, 6, 4)
 LEVELS = 512
 STRONGEST = 8.0
 # what counts towards a scale: outlines well above noise, and beyond some point no more
@@ -35,6 +38,8 @@ TILE = 512
 ENOUGH = 1 << 17
 SETTLED, LITTLE_MORE = 5.0, 1.05
 SMALLEST_PX = 12
+# share of the frame and number from which faint regions are more than specks of texture
+FAINT_COVERED, FAINT_FEWEST = 0.01, 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Sharpness:
     ----------
     floor : float
         Mean gradient along an outline, in units of the surroundings, below which it is noise.
+    faint_floor : float
+        The floor of a second look at frames in which no outline is clear.
     share : float
         Outlines weaker than this share of the frame's typical one are dropped.
     window : float
@@ -71,6 +78,7 @@ class Sharpness:
     """
 
     floor: float = 2.5
+    faint_floor: float = 1.8
     share: float = 0.5
     window: float = 40.0
     quantile: float = 0.1
@@ -106,15 +114,26 @@ class View:
     labels: Any
     regions: np.ndarray
 
-    @property
-    def score(self) -> float:
+    def score(self, clear: float = CLEAR) -> float:
         """Clear outline, in blocks of length, weighted by how clear and how resolved it is."""
         if not len(self.regions):
             return 0.0
         mean = self.regions[:, 2] / self.regions[:, 1]
-        clear = np.clip(np.minimum(mean, FULL) - CLEAR, 0, None)
+        excess = np.clip(np.minimum(mean, FULL) - clear, 0, None)
         resolved = min(1.0, self.radius / RESOLVED) ** 2
-        return resolved * float(np.sum(clear * self.regions[:, 1]))
+        return resolved * float(np.sum(excess * self.regions[:, 1]))
+
+    @property
+    def covered(self) -> float:
+        """Share of the frame that lies in regions."""
+        return float(self.regions[:, 0].sum()) / self.labels.size
+
+    @property
+    def faint(self) -> bool:
+        """Whether half of the outline, by length, or all of it is too weak to be clear."""
+        length = self.regions[:, 1]
+        mean = self.regions[:, 2] / length
+        return bool(length[mean >= CLEAR].sum() <= 0.5 * length.sum())
 
     @property
     def radius(self) -> float:
@@ -136,17 +155,41 @@ def typical_diameter(view: View) -> float:
 def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Backend) -> View:
     """Return the view of a (y, x) frame in which most outline stands out.
 
+    A frame whose outlines are faint is looked at once more with a lower floor; that is what
+    is kept if it shows more than the few specks that texture alone makes.
+    """
+    whole = sharp.for_frame(image.size)
+    view = _search(image, valid, whole, FACTORS, CLEAR, stage, backend)
+    if not view.faint or sharp.faint_floor >= sharp.floor:
+        return view
+    lower = replace(whole, floor=sharp.faint_floor)
+    second = _search(image, valid, lower, FAINT_FACTORS, sharp.faint_floor, stage, backend)
+    more = len(second.regions) >= FAINT_FEWEST
+    more &= second.covered > max(FAINT_COVERED, view.covered)
+    return second if more else view
+
+
+def _search(
+    image: Any,
+    valid: Any,
+    sharp: Sharpness,
+    factors: Sequence[int],
+    clear: float,
+    stage: str,
+    backend: Backend,
+) -> View:
+    """Return the view of highest score.
+
     Views are tried from coarse to fine, on tiles of the frame where it is large. Once a finer
     view has shown less, a still finer one must show clearly more than the best: it may be
     speckle. The search ends where two views running have lost most of what was seen, or where
     particles are well resolved and the last step has shown little more of them.
     """
-    whole = sharp.for_frame(image.size)
     best, best_score, last, fell, lost = 0, 0.0, 0.0, False, 0
-    for factor in FACTORS:
-        if min(image.shape) < 16 * factor and factor > 1:
+    for factor in factors:
+        if min(image.shape) < 16 * factor and factor > factors[-1]:
             continue
-        score, radius = _judge(image, valid, factor, whole, stage, backend)
+        score, radius = _judge(image, valid, factor, sharp, clear, stage, backend)
         if not best or score > best_score * (FINER_GAIN if fell else 1.0):
             best, best_score, fell = factor, score, False
         else:
@@ -157,17 +200,23 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
         if lost == 2 or settled:
             break
         last = score * factor
-    return view_through(image, valid, best, whole, stage, backend)
+    return view_through(image, valid, best, sharp, stage, backend)
 
 
 def _judge(
-    image: Any, valid: Any, factor: int, sharp: Sharpness, stage: str, backend: Backend
+    image: Any,
+    valid: Any,
+    factor: int,
+    sharp: Sharpness,
+    clear: float,
+    stage: str,
+    backend: Backend,
 ) -> tuple[float, float]:
     """Return score, for the whole frame, and typical radius in blocks, of a view."""
     tiles = sample_tiles(image.shape, factor)
     views = [view_through(image[t], valid[t], factor, sharp, stage, backend) for t in tiles]
     covered = sum(image[t].size for t in tiles)
-    score = sum(v.score for v in views) * image.size / covered
+    score = sum(v.score(clear) for v in views) * image.size / covered
     return score, float(np.median([v.radius for v in views]))
 
 

@@ -27,7 +27,7 @@ class Segment:
     method : {"outlines", "global", "local", "hysteresis"}
         ``outlines`` gives each region its own level, where its outline is sharpest, at a
         scale found frame by frame; the others threshold the smoothed frame.
-    floor, share, window, quantile, local, largest, thickness, doubt, contrast,
+    floor, faint_floor, share, window, quantile, local, largest, thickness, doubt, contrast,
     contrast_share : float
         Of ``outlines``; see ``Sharpness``.
     refine : bool
@@ -46,6 +46,7 @@ class Segment:
 
     method: str = "outlines"
     floor: float = 2.5
+    faint_floor: float = 1.8
     share: float = 0.5
     window: float = 40.0
     quantile: float = 0.1
@@ -75,6 +76,7 @@ class Segment:
             )
         sharp = Sharpness(
             floor=self.floor,
+            faint_floor=self.faint_floor,
             share=self.share,
             window=self.window,
             quantile=self.quantile,
