@@ -7,6 +7,7 @@ that a killed run goes on with them and a changed list of exclusions needs none 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,8 @@ from stempede.recipe import Recipe
 from stempede.schedule import run_chunks
 from stempede.stage import Again, Remeasuring, door
 from stempede.tables import Table
+
+log = logging.getLogger("stempede")
 
 FOLDER = "again"
 
@@ -97,6 +100,7 @@ def measure_again(
     found: dict[str, Table] = {}
     if not chunks:
         return found
+    log.info("%s measures %d frames again, %s", reduction, len(chunks), _listed(wanted))
     for variation, assignments in wanted.variations.items():
         changed = recipe.set(*assignments)
         results = _folder(work.run, reduction, variation, changed, wanted)
@@ -114,6 +118,10 @@ def measure_again(
         for table in results.tables():
             found[f"{table}, {variation}"] = results.read(table)
     return found
+
+
+def _listed(wanted: Again) -> str:
+    return " and ".join(f"with {variation}" for variation in wanted.variations)
 
 
 def _folder(run: str, reduction: str, variation: str, recipe: Recipe, wanted: Again) -> Any:

@@ -134,10 +134,16 @@ def make_plan(
         chunks=tuple(tuple(c) for c in chunks),
         workers=chosen,
         threads=max(1, cores() // chosen),
-        backend=f"{backend.name} ({backend.device}; {backend.reason})",
+        backend=_described(backend),
         memory_bytes=_memory(frames, chunks, chosen),
         disk_bytes=_disk(frames, n_maps),
     )
+
+
+def _described(backend: Backend) -> str:
+    """Return the backend's name, its card if it has one, and why it was taken."""
+    card = f"{backend.device}; " if backend.is_gpu else ""
+    return f"{backend.name} ({card}{backend.reason})"
 
 
 def cores() -> int:

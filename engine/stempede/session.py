@@ -1,4 +1,4 @@
-"""Session: one run of a recipe over frames into a folder; also what a notebook uses.
+"""Session: one run of a recipe over frames into a folder; what a notebook uses too.
 
 session = stempede.Session.open("images/", recipe="particles", out="run")
 session.run()
@@ -239,8 +239,7 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether the run is measured and reduced."""
-        run = self.results.run
-        return bool(run["state"] == "done" and run["reduced"])
+        return bool(self.results.run["state"] == "done" and self.results.run["reduced"])
 
     def _created(self) -> Any:
         """Plan the run and make its folder; until then nothing is written."""
@@ -262,6 +261,7 @@ class Session:
             "n_frames": len(self.frames),
             "chunks": [list(c) for c in plan.chunks],
             "wall_s": 0.0,
+            "measure_s": 0.0,
             "prepared": {},
             **self.provenance,
         }
@@ -311,17 +311,17 @@ class Session:
         done = results.done_chunks()
         tasks = self._chunks(run, done)
         workers = max(1, min(self._workers(run), len(tasks)))
-        threads = max(1, cores() // workers)
         finished = sum(len(run["chunks"][k]) for k in done)
         particles = sum(s["particles"] for s in results.summaries()) if done else 0
-        scheduler = self.options.scheduler
-        summaries = run_chunks(tasks, work, workers=workers, scheduler=scheduler, threads=threads)
+        place = {"workers": workers, "threads": max(1, cores() // workers)}
+        summaries = run_chunks(tasks, work, scheduler=self.options.scheduler, **place)
         with contextlib.closing(summaries):
             for summary in summaries:
                 finished += summary["frames"]
                 particles += summary["particles"]
                 if progress is not None:
                     progress(finished, run["n_frames"], particles, time.perf_counter() - started)
+        results.update(measure_s=run["measure_s"] + time.perf_counter() - started)
 
     def _work(self, results: Any, run: Mapping[str, Any]) -> Measuring:
         """Return what a worker does with each chunk."""

@@ -23,7 +23,7 @@ def summarise(run: Path) -> dict[str, Any]:
     -------
     dict
         ``frames problems particles accepted size unit mean mean_ci relative_sd relative_sd_ci
-        particles_per_min wall_s state``; None where a number cannot be had.
+        wall_s particles_per_min state``; None where a number cannot be had.
     """
     from stempede.io.results import Results
 
@@ -31,6 +31,8 @@ def summarise(run: Path) -> dict[str, Any]:
     record, frames, ensemble = results.run, results.read("frames"), results.read("ensemble")
     mean, spread = _headline(ensemble, "mean"), _headline(ensemble, "relative_sd")
     measured = frames["state"] == "measured"
+    # frames read, measured and written; not the start of workers or the reductions
+    seconds = record["measure_s"]
     n_particles = int(frames["n_particles"][measured].clip(0).sum())
     return {
         "run": str(run),
@@ -46,7 +48,7 @@ def summarise(run: Path) -> dict[str, Any]:
         "relative_sd": spread.get("value"),
         "relative_sd_ci": spread.get("ci"),
         "wall_s": record["wall_s"],
-        "particles_per_min": 60 * n_particles / record["wall_s"] if record["wall_s"] else None,
+        "particles_per_min": 60 * n_particles / seconds if seconds else None,
     }
 
 

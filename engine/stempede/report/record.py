@@ -144,15 +144,16 @@ def _is_number(value: Any) -> bool:
 
 
 def _throughput(found: Findings) -> str:
-    seconds = found.run.document.get("wall_s")
+    whole = found.run.document.get("wall_s")
+    seconds = found.run.document.get("measure_s") or whole
     n_frames = len(found.run.frames)
     if not _is_number(seconds) or not seconds:
         return f"{n_frames:,} frames."
     rate = 60 * len(found.particles) / float(seconds)
     return (
         f"{n_frames:,} frames and {len(found.particles):,} regions in {number(float(seconds))} s: "
-        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min, start-up "
-        "and reductions included."
+        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min. "
+        f"The whole run took {number(float(whole or seconds))} s, reductions included."
     )
 
 
