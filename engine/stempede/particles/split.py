@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy import ndimage
 
 from stempede.frames import Batch
+from stempede.particles.cuts import find_gaps, rejoin
 from stempede.particles.outlines import shrink
 from stempede_kernels.distance import distance
 from stempede_kernels.label import renumber
@@ -18,9 +18,6 @@ from stempede_kernels.smooth import gaussian
 from stempede_kernels.watershed import watershed
 
 SMOOTH = 0.8
-REACH = 5
-NOISE = 1.5
-BARE = 50
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,20 @@ class Split:
     valley : float
         Lines narrower than a quarter of the typical particle that are darker than both of
         their sides by this share of the particles' contrast are gaps; 0 turns this off.
+    step : float
+        So are lines where the image steps by this share of the contrast, as between crystals
+        of unlike thickness; 0 turns this off.
+    smallest : float
+        Parts smaller than this share of the frame's typical part are not cut off, unless they
+        hang by a narrow neck; 0 turns this off.
     """
 
     depth: float = 0.18
     least: float = 0.75
-    blocks: float = 18.0
+    blocks: float = 20.0
     valley: float = 0.15
+    step: float = 0.25
+    smallest: float = 0.35
 
     name: ClassVar[str] = "particles.split"
     reads: ClassVar[tuple[str, ...]] = ("images", "regions", "frames")
@@ -66,6 +71,8 @@ class Split:
             depth=self.depth,
             least=self.least,
             valley=self.valley,
+            step=self.step,
+            smallest=self.smallest,
         )
         return batch.with_(maps={"labels": labels})
 
@@ -74,9 +81,12 @@ def split_regions(
     images: np.ndarray,
     regions: np.ndarray,
     factors: list[int],
+    *,
     depth: float,
     least: float,
     valley: float,
+    step: float,
+    smallest: float,
 ) -> np.ndarray:
     """Return (b, y, x) int32 labels of regions cut at their necks.
 
@@ -85,43 +95,33 @@ def split_regions(
     """
     labels = np.empty(regions.shape, np.int32)
     for k, (image, frame, factor) in enumerate(zip(images, regions, factors)):
-        gaps = valleys(image, frame > 0, factor, valley)
-        labels[k] = renumber(whole_pieces(cut(frame, gaps, factor, depth, least)))[0]
+        mask = shrink((frame > 0).astype(np.float32), factor) > 0.5
+        gaps = find_gaps(gaussian(shrink(image, factor), SMOOTH), mask, valley, step)
+        parts = cut(frame, gaps, factor, depth, least, smallest=smallest, mask=mask)
+        labels[k] = renumber(whole_pieces(parts))[0]
     return labels
 
 
-def valleys(image: np.ndarray, inside: np.ndarray, factor: int, share: float) -> np.ndarray:
-    """Return the blocks of narrow dark lines of a (y, x) frame whose particles are bright.
-
-    A line is what a closing by ``REACH`` blocks fills by more than ``share`` of the contrast
-    between particles and background, and by more than noise.
-    """
-    smooth = gaussian(shrink(image, factor), SMOOTH)
-    mask = shrink(inside.astype(np.float32), factor) > 0.5
-    if share <= 0 or not mask.any() or mask.all():
-        return np.zeros(smooth.shape, bool)
-    contrast = float(np.median(smooth[mask]) - np.median(smooth[~mask]))
-    filled = ndimage.grey_closing(smooth, (REACH, REACH)) - smooth
-    # noise and speckle make bright lines as well as dark ones: seen where no particle is
-    bare = ~ndimage.binary_dilation(mask, iterations=2)
-    bare[[0, -1]] = bare[:, [0, -1]] = False
-    noise = 0.0
-    if np.count_nonzero(bare) >= BARE:
-        ridges = smooth - ndimage.grey_opening(smooth, (REACH, REACH))
-        noise = NOISE * float(np.quantile(ridges[bare], 0.99))
-    gaps: np.ndarray = filled > max(share * contrast, noise)
-    return gaps
-
-
 def cut(
-    regions: np.ndarray, gaps: np.ndarray, factor: int, depth: float, least: float
+    regions: np.ndarray,
+    gaps: np.ndarray,
+    factor: int,
+    depth: float,
+    least: float,
+    *,
+    smallest: float = 0.0,
+    mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a (y, x) frame's regions with a label of its own for each part of a cut one."""
+    """Return a (y, x) frame's regions with a label of its own for each part of a cut one.
+
+    Gaps and mask are in blocks; without a mask it is the blocks that are mostly inside.
+    """
     start = factor // 2
     coarse = regions[start::factor, start::factor]
+    if mask is None:
+        mask = shrink((regions > 0).astype(np.float32), factor) > 0.5
     # blocks that are mostly inside: a rough outline makes no neck
-    share = shrink((regions > 0).astype(np.float32), factor)
-    mask = (share[: coarse.shape[0], : coarse.shape[1]] > 0.5) & (coarse > 0)
+    mask = mask[: coarse.shape[0], : coarse.shape[1]] & (coarse > 0)
     coarse = np.where(mask, coarse, 0)
     if not mask.any():
         return regions
@@ -129,6 +129,7 @@ def cut(
     inside = distance(mask & ~borders(coarse) & ~gaps)
     markers, _ = label_h_maxima(inside, least, mask, h_relative=depth)
     parts, owner = split_pairs(coarse, watershed(-inside, markers, mask))
+    parts, owner = rejoin(parts, owner, smallest)
     n_parts = np.bincount(owner)
     n_parts[0] = 0
     if n_parts.max(initial=0) < 2:
