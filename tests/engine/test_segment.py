@@ -133,6 +133,20 @@ def test_a_frame_of_faint_discs_is_looked_at_once_more():
     assert counts[1.8] > counts[2.5]
 
 
+def test_bright_particles_are_found_on_a_bright_support_cut_by_the_rim():
+    places = [(60, 160, 7), (105, 165, 6), (150, 158, 8), (120, 60, 7)]
+    support = np.clip(disc(110, 0, 168) + 0.5, 0, 1)
+    particles = np.clip(np.max([disc(*p) for p in places], axis=0) + 0.5, 0, 1)
+    rng = np.random.default_rng(3)
+    signal = ndimage.gaussian_filter(20 + 60 * support + 300 * particles, 0.9)
+    labels = labels_of(rng.poisson(signal), polarity="bright")[0]
+    assert labels.max() == len(places)
+    for y, x, r in places:
+        area = np.count_nonzero(labels == labels[y, x])
+        assert labels[y, x] > 0
+        assert np.sqrt(area / np.pi) == pytest.approx(r, rel=0.15)
+
+
 @pytest.mark.parametrize("method", ["global", "local", "hysteresis"])
 def test_thresholds_find_clear_discs(method):
     image = drawn(np.maximum(disc(60, 70, 22), disc(150, 200, 20)), noise=3.0)

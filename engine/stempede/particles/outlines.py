@@ -8,7 +8,6 @@ The scale whose outlines stand out most is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +26,8 @@ FACTORS = (8, 6, 4, 3, 2, 1)
 # faint outlines need more smoothing: finer views show the texture
 FAINT_FACTORS = (8, 6, 4)
 LEVELS = 512
-STRONGEST = 8.0
+# what may be a support, as a share of the frame, and what stands on it
+SUPPORT, STRONGEST_ON_SUPPORT, CLEARLY_STRONGER = 0.01, 24.0, 1.4
 # what counts towards a scale: outlines well above noise, and beyond some point no more
 CLEAR, FULL = 3.5, 8.0
 # mean radius in blocks above which a view resolves its particles
@@ -73,6 +73,8 @@ class Sharpness:
         excursion that texture alone makes in a frame of that many pixels.
     contrast_share : float
         And as a share of the frame's typical contrast.
+    strongest : float
+        What a pixel's strength counts for at most.
     frame_px : int
         Pixels of the whole frame, of which a tile may be looked at.
     """
@@ -88,6 +90,7 @@ class Sharpness:
     doubt: float = 0.9
     contrast: float = 0.75
     contrast_share: float = 0.3
+    strongest: float = 8.0
     frame_px: int = 0
 
     def for_frame(self, frame_px: int) -> Sharpness:
@@ -107,19 +110,22 @@ class View:
     labels : (y, x) int32 array
     regions : (n, 3) float64 array
         Area, perimeter and strength, in blocks (``component_tree``).
+    support : float
+        Strength of the outline of what may be a support, 0 where there is none.
     """
 
     factor: int
     smooth: Any
     labels: Any
     regions: np.ndarray
+    support: float = 0.0
 
-    def score(self, clear: float = CLEAR) -> float:
+    def score(self, clear: float = CLEAR, full: float = FULL) -> float:
         """Clear outline, in blocks of length, weighted by how clear and how resolved it is."""
         if not len(self.regions):
             return 0.0
         mean = self.regions[:, 2] / self.regions[:, 1]
-        excess = np.clip(np.minimum(mean, FULL) - clear, 0, None)
+        excess = np.clip(np.minimum(mean, full) - clear, 0, None)
         resolved = min(1.0, self.radius / RESOLVED) ** 2
         return resolved * float(np.sum(excess * self.regions[:, 1]))
 
@@ -146,6 +152,16 @@ class View:
         return float(thick[rank[np.searchsorted(covered, covered[-1] / 2)]])
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a frame is searched: factors from coarse to fine, and what counts as clear."""
+
+    sharp: Sharpness
+    factors: tuple[int, ...]
+    clear: float
+    full: float = FULL
+
+
 def typical_diameter(view: View) -> float:
     """Return the diameter in px of the disc as thick as the view's typical region, NaN if none."""
     # the crack perimeter of a disc is 8 radii
@@ -155,41 +171,44 @@ def typical_diameter(view: View) -> float:
 def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Backend) -> View:
     """Return the view of a (y, x) frame in which most outline stands out.
 
+    Where there may be a support, the frame is looked at again with strong outlines at their
+    full weight; that is kept if what it shows, no coarser, is clearly sharper than the support.
     A frame whose outlines are faint is looked at once more with a lower floor; that is what
     is kept if it shows more than the few specks that texture alone makes.
     """
     whole = sharp.for_frame(image.size)
-    view = _search(image, valid, whole, FACTORS, CLEAR, stage, backend)
+    view, support = _search(image, valid, Look(whole, FACTORS, CLEAR), stage, backend)
+    if support:
+        strong = replace(whole, strongest=STRONGEST_ON_SUPPORT)
+        look = Look(strong, FACTORS, CLEAR, STRONGEST_ON_SUPPORT)
+        above, _ = _search(image, valid, look, stage, backend)
+        clearer = typical_strength(above.regions) >= CLEARLY_STRONGER * support
+        if clearer and above.factor <= view.factor:
+            return above
     if not view.faint or sharp.faint_floor >= sharp.floor:
         return view
     lower = replace(whole, floor=sharp.faint_floor)
-    second = _search(image, valid, lower, FAINT_FACTORS, sharp.faint_floor, stage, backend)
+    faint = Look(lower, FAINT_FACTORS, sharp.faint_floor)
+    second, _ = _search(image, valid, faint, stage, backend)
     more = len(second.regions) >= FAINT_FEWEST
     more &= second.covered > max(FAINT_COVERED, view.covered)
     return second if more else view
 
 
-def _search(
-    image: Any,
-    valid: Any,
-    sharp: Sharpness,
-    factors: Sequence[int],
-    clear: float,
-    stage: str,
-    backend: Backend,
-) -> View:
-    """Return the view of highest score.
+def _search(image: Any, valid: Any, look: Look, stage: str, backend: Backend) -> tuple[View, float]:
+    """Return the view of highest score, and the strength of a support in the last with one.
 
     Views are tried from coarse to fine, on tiles of the frame where it is large. Once a finer
     view has shown less, a still finer one must show clearly more than the best: it may be
     speckle. The search ends where two views running have lost most of what was seen, or where
     particles are well resolved and the last step has shown little more of them.
     """
-    best, best_score, last, fell, lost = 0, 0.0, 0.0, False, 0
-    for factor in factors:
-        if min(image.shape) < 16 * factor and factor > factors[-1]:
+    best, best_score, last, fell, lost, support = 0, 0.0, 0.0, False, 0, 0.0
+    for factor in look.factors:
+        if min(image.shape) < 16 * factor and factor > look.factors[-1]:
             continue
-        score, radius = _judge(image, valid, factor, sharp, clear, stage, backend)
+        score, radius, seen = _judge(image, valid, factor, look, stage, backend)
+        support = seen or support
         if not best or score > best_score * (FINER_GAIN if fell else 1.0):
             best, best_score, fell = factor, score, False
         else:
@@ -200,24 +219,19 @@ def _search(
         if lost == 2 or settled:
             break
         last = score * factor
-    return view_through(image, valid, best, sharp, stage, backend)
+    return view_through(image, valid, best, look.sharp, stage, backend), support
 
 
 def _judge(
-    image: Any,
-    valid: Any,
-    factor: int,
-    sharp: Sharpness,
-    clear: float,
-    stage: str,
-    backend: Backend,
-) -> tuple[float, float]:
-    """Return score, for the whole frame, and typical radius in blocks, of a view."""
+    image: Any, valid: Any, factor: int, look: Look, stage: str, backend: Backend
+) -> tuple[float, float, float]:
+    """Return score, for the whole frame, typical radius in blocks and support of a view."""
     tiles = sample_tiles(image.shape, factor)
-    views = [view_through(image[t], valid[t], factor, sharp, stage, backend) for t in tiles]
+    views = [view_through(image[t], valid[t], factor, look.sharp, stage, backend) for t in tiles]
     covered = sum(image[t].size for t in tiles)
-    score = sum(v.score(clear) for v in views) * image.size / covered
-    return score, float(np.median([v.radius for v in views]))
+    score = sum(v.score(look.clear, look.full) for v in views) * image.size / covered
+    radius = float(np.median([v.radius for v in views]))
+    return score, radius, max(v.support for v in views)
 
 
 def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
@@ -244,7 +258,7 @@ def view_through(
     strength = gradient(smooth, xp)
     strength *= seen
     strength /= usual_gradient(strength, seen, sharp, xp)
-    xp.minimum(strength, np.float32(STRONGEST), out=strength)
+    xp.minimum(strength, np.float32(STRONGEST_ON_SUPPORT), out=strength)
     levels = quantise(smooth, seen, xp)
     frame = sharp.frame_px / factor**2
     area = sharp.largest * frame
@@ -252,7 +266,7 @@ def view_through(
         stage,
         sharp_regions,
         levels,
-        strength,
+        xp.minimum(strength, np.float32(sharp.strongest)),
         floor=sharp.floor,
         share=sharp.share,
         min_area_px=SMALLEST_PX,
@@ -261,6 +275,7 @@ def view_through(
         max_thickness_px=sharp.thickness * float(np.sqrt(area / np.pi)),
     )
     regions = np.asarray(regions.get() if hasattr(regions, "get") else regions)
+    support = support_strength(labels, regions, strength, SUPPORT * frame, backend)
     if len(regions):
         contrast = contrasts(smooth, labels, len(regions), xp, ndimage)
         # the highest speck that texture alone makes over the frame
@@ -268,7 +283,35 @@ def view_through(
         kept = significant(contrast, sharp.contrast * highest, sharp.contrast_share)
         table = xp.asarray(np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32))
         labels, regions = table[labels], regions[kept]
-    return View(factor, smooth, labels, regions)
+    return View(factor, smooth, labels, regions, support)
+
+
+def support_strength(
+    labels: Any, regions: np.ndarray, strength: Any, least_px: float, backend: Backend
+) -> float:
+    """Return the mean strength along what may be a support: large, and cut by the frame's rim."""
+    xp, ndimage = backend.xp, backend.ndimage
+    if not np.any(regions[:, 0] > least_px):
+        return 0.0
+    met = xp.unique(xp.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    met = np.asarray(met.get() if hasattr(met, "get") else met)
+    met = met[met > 0]
+    large = met[regions[met - 1, 0] > least_px]
+    if not len(large):
+        return 0.0
+    edge = xp.isin(labels, xp.asarray(large))
+    edge &= ~ndimage.binary_erosion(edge, border_value=1)
+    return float(strength[edge].mean())
+
+
+def typical_strength(regions: np.ndarray) -> float:
+    """Return the median of the regions' mean strengths, by length of outline; 0 if none."""
+    if not len(regions):
+        return 0.0
+    mean = regions[:, 2] / regions[:, 1]
+    rank = np.argsort(mean, kind="stable")
+    length = np.cumsum(regions[rank, 1])
+    return float(mean[rank[np.searchsorted(length, length[-1] / 2)]])
 
 
 def smoothing(factor: int) -> float:
