@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stempede.chunk import Chunk, Measuring
@@ -92,32 +92,57 @@ def measure_again(
     dict of str to Table
         ``frames, <variation>`` and so on, for every table the stages make.
     """
+    if not wanted.frames:
+        return {}
     records = {r.frame: r for r in frames.records}
     chunks = [
         Chunk(k, replace(frames, records=(records[n],), notes=()))
         for k, n in enumerate(wanted.frames)
     ]
-    found: dict[str, Table] = {}
-    if not chunks:
-        return found
-    log.info("%s measures %d frames again, %s", reduction, len(chunks), _listed(wanted))
+    folders, works, tasks = {}, {}, []
     for variation, assignments in wanted.variations.items():
         changed = recipe.set(*assignments)
-        results = _folder(work.run, reduction, variation, changed, wanted)
+        results = folders[variation] = _folder(work.run, reduction, variation, changed, wanted)
+        specs = changed.specs("stage")
+        works[variation] = replace(work, run=str(results.path), specs=specs, keep=())
         done = results.done_chunks()
-        tasks = [c for c in chunks if c.number not in done]
-        varied = replace(work, run=str(results.path), specs=changed.specs("stage"), keep=())
-        n_workers = max(1, min(workers, len(tasks)))
-        threads = max(1, cores() // n_workers)
-        summaries = run_chunks(
-            tasks, varied, workers=n_workers, scheduler=scheduler, threads=threads
-        )
-        with contextlib.closing(summaries):
-            for _ in summaries:
-                pass
-        for table in results.tables():
-            found[f"{table}, {variation}"] = results.read(table)
-    return found
+        tasks += [_VariedChunk(variation, c) for c in chunks if c.number not in done]
+    if tasks:
+        log.info("%s measures %d frames again, %s", reduction, len(chunks), _listed(wanted))
+    place = {"workers": max(1, min(workers, len(tasks))), "threads": max(1, cores() // workers)}
+    summaries = run_chunks(tasks, _Varied(works), scheduler=scheduler, **place)
+    with contextlib.closing(summaries):
+        for _ in summaries:
+            pass
+    return {
+        f"{table}, {variation}": results.read(table)
+        for variation, results in folders.items()
+        for table in results.tables()
+    }
+
+
+@dataclass(frozen=True)
+class _VariedChunk:
+    """A chunk and the variation it is measured with."""
+
+    variation: str
+    chunk: Chunk
+
+
+@dataclass(frozen=True)
+class _Varied:
+    """Work of several variations, done by one set of workers."""
+
+    works: Mapping[str, Measuring]
+
+    def read(self, task: _VariedChunk) -> Any:
+        return self.works[task.variation].read(task.chunk)
+
+    def compute(self, task: _VariedChunk, loaded: Any) -> dict[str, Any]:
+        return self.works[task.variation].compute(task.chunk, loaded)
+
+    def again(self, task: _VariedChunk) -> _VariedChunk:
+        return replace(task, chunk=self.works[task.variation].again(task.chunk))
 
 
 def _listed(wanted: Again) -> str:
