@@ -106,8 +106,7 @@ def rejoin(parts: np.ndarray, owner: np.ndarray, smallest: float) -> tuple[np.nd
     owner : (n + 1,) int array
         Region of each part; 0 for the background and for parts that are not there.
     smallest : float
-        Least area as a share of the typical one, that of the part which holds the middle
-        pixel of all.
+        Least area as a share of the typical part's, above which half of the summed widths lie.
 
     Returns
     -------
@@ -119,7 +118,9 @@ def rejoin(parts: np.ndarray, owner: np.ndarray, smallest: float) -> tuple[np.nd
     sizes = np.sort(area[1:])
     if smallest <= 0 or not sizes.any():
         return parts, owner
-    least = smallest * sizes[np.searchsorted(np.cumsum(sizes), 0.5 * sizes.sum())]
+    # as acceptance has it: half of the summed widths; of areas, one large clump would be half
+    summed = np.cumsum(np.sqrt(sizes))
+    least = smallest * sizes[np.searchsorted(summed, 0.5 * summed[-1])]
     links = _borders(parts, owner)
     into = np.arange(len(owner))
     # only cut regions have links: few parts, however many regions there are

@@ -53,7 +53,7 @@ class Split:
     blocks: float = 20.0
     valley: float = 0.15
     step: float = 0.25
-    smallest: float = 0.35
+    smallest: float = 0.25
 
     name: ClassVar[str] = "particles.split"
     reads: ClassVar[tuple[str, ...]] = ("images", "regions", "frames")
