@@ -39,7 +39,7 @@ ENOUGH = 1 << 17
 SETTLED, LITTLE_MORE = 5.0, 1.05
 SMALLEST_PX = 12
 # share of the frame and number from which faint regions are more than specks of texture
-FAINT_COVERED, FAINT_FEWEST = 0.01, 8
+FAINT_COVERED, FAINT_FEWEST, SAME_SIZE = 0.01, 8, 1.25
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
     Where there may be a support, the frame is looked at again with strong outlines at their
     full weight; that is kept if what it shows, no coarser, is clearly sharper than the support.
     A frame whose outlines are faint is looked at once more with a lower floor; that is what
-    is kept if it shows more than the few specks that texture alone makes.
+    is kept if it shows more than the few specks that texture alone makes, and of one size
+    with what was seen before.
     """
     whole = sharp.for_frame(image.size)
     view, support = _search(image, valid, Look(whole, FACTORS, CLEAR), stage, backend)
@@ -190,9 +191,15 @@ def best_view(image: Any, valid: Any, sharp: Sharpness, stage: str, backend: Bac
     lower = replace(whole, floor=sharp.faint_floor)
     faint = Look(lower, FAINT_FACTORS, sharp.faint_floor)
     second, _ = _search(image, valid, faint, stage, backend)
-    more = len(second.regions) >= FAINT_FEWEST
-    more &= second.covered > max(FAINT_COVERED, view.covered)
-    return second if more else view
+    return second if _adds(view, second) else view
+
+
+def _adds(view: View, second: View) -> bool:
+    """Whether a second look shows more, of the kind that the first has shown if it has any."""
+    if len(second.regions) < FAINT_FEWEST or second.covered < max(FAINT_COVERED, view.covered):
+        return False
+    change = typical_diameter(second) / typical_diameter(view)
+    return len(view.regions) < FAINT_FEWEST or 1 / SAME_SIZE < change < SAME_SIZE
 
 
 def _search(image: Any, valid: Any, look: Look, stage: str, backend: Backend) -> tuple[View, float]:
