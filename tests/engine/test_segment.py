@@ -160,7 +160,11 @@ def test_the_scale_of_the_threshold_moves_outlines(method):
     image = drawn(np.maximum(disc(60, 70, 22), disc(150, 200, 20)), noise=3.0)
     areas = []
     for scale in (0.7, 1.0, 1.3):
-        labels = labels_of(image, polarity="dark", method=method, threshold_scale=scale)[0]
+        batch = batch_of(image)
+        segment = Segment(method=method, threshold_scale=scale)
+        for stage in (Defects(), Background(), Normalise("dark"), segment):
+            batch = stage(batch)
+        labels = batch.maps["regions"][0]
         areas.append([np.count_nonzero(labels == labels[y, x]) for y, x in ((60, 70), (150, 200))])
     assert np.all(np.diff(areas, axis=0) < 0)
     assert np.all(np.diff(np.sqrt(areas), axis=0) > -3)

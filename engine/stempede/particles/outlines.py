@@ -15,7 +15,7 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.particles.verify import contrasts, significant
-from stempede.particles.windows import masked_quantiles, stretch
+from stempede.particles.windows import masked_quantiles, sample_tiles, stretch
 from stempede_kernels.component_tree import sharp_regions
 from stempede_kernels.smooth import gaussian
 
@@ -33,7 +33,6 @@ CLEAR, FULL = 3.5, 8.0
 # mean radius in blocks above which a view resolves its particles
 RESOLVED = 3.0
 FINER_GAIN, GIVE_UP = 1.05, 0.4
-TILE = 512
 # blocks beyond which a finer view must be worth its time
 ENOUGH = 1 << 17
 SETTLED, LITTLE_MORE = 5.0, 1.05
@@ -239,20 +238,6 @@ def _judge(
     score = sum(v.score(look.clear, look.full) for v in views) * image.size / covered
     radius = float(np.median([v.radius for v in views]))
     return score, radius, max(v.support for v in views)
-
-
-def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
-    """Return the tiles on which a view is judged: the frame, or four in its quarters' middles."""
-    side = TILE * factor
-    if shape[0] * shape[1] <= 4 * side**2:
-        return [(slice(0, shape[0]), slice(0, shape[1]))]
-    cuts = []
-    for length in shape:
-        size = min(side, length // 2)
-        cuts.append(
-            [slice(m - size // 2, m - size // 2 + size) for m in (length // 4, 3 * length // 4)]
-        )
-    return [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
 
 
 def view_through(

@@ -1,4 +1,4 @@
-"""Windows: quantiles over the blocks of a frame, and their interpolation between centres."""
+"""Windows: tiles and blocks of a frame, quantiles over them, and interpolation between centres."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 FEWEST = 16
+# side, in blocks, of the tiles that stand for a large frame
+TILE = 512
 
 
 def masked_quantiles(
@@ -55,3 +57,17 @@ def stretch(coarse: Any, block: tuple[int, int], shape: tuple[int, int], xp: Any
         upper = xp.take(coarse, xp.minimum(low + 1, n - 1), axis=axis)
         coarse = xp.take(coarse, low, axis=axis) * (1 - share) + upper * share
     return coarse
+
+
+def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
+    """Return the tiles on which a view is judged: the frame, or four in its quarters' middles."""
+    side = TILE * factor
+    if shape[0] * shape[1] <= 4 * side**2:
+        return [(slice(0, shape[0]), slice(0, shape[1]))]
+    cuts = []
+    for length in shape:
+        size = min(side, length // 2)
+        cuts.append(
+            [slice(m - size // 2, m - size // 2 + size) for m in (length // 4, 3 * length // 4)]
+        )
+    return [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
