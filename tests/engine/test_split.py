@@ -61,14 +61,14 @@ def test_noise_makes_no_gaps():
     mask = disc(30, 40, 20)
     image = ndimage.gaussian_filter(rng.normal(0, 8, SHAPE), 0.8) + np.where(mask, 10.0, 0.0)
     inside = ndimage.binary_erosion(mask, iterations=3)
-    gaps = find_gaps(image.astype(np.float32), mask, 0.15, 0.25)
+    gaps = find_gaps(image.astype(np.float32), mask, 0.15, 0.5)
     assert np.count_nonzero(gaps & inside) <= 0.02 * np.count_nonzero(inside)
 
 
 def test_a_frame_of_one_kind_has_no_gaps():
     image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)
     for mask in (np.zeros(SHAPE, bool), np.ones(SHAPE, bool)):
-        assert not find_gaps(image, mask, 0.15, 0.25).any()
+        assert not find_gaps(image, mask, 0.15, 0.5).any()
 
 
 def test_splinters_are_taken_back_and_small_neighbours_are_not():

@@ -6,7 +6,6 @@ All images here are frames of blocks, particles bright.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 REACH = 5
 NOISE = 1.5
@@ -42,7 +41,7 @@ def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) 
         return gaps
     contrast = float(np.median(_some(smooth[mask])) - np.median(_some(smooth[~mask])))
     # noise and speckle make bright lines as well as dark ones: seen where no particle is
-    bare = ~ndimage.binary_dilation(mask, iterations=2)
+    bare = ~_extreme(mask, np.maximum)
     bare[[0, -1]] = bare[:, [0, -1]] = False
     if valley > 0:
         ridges = smooth + closing(-smooth)
@@ -70,10 +69,10 @@ def closing(values: np.ndarray) -> np.ndarray:
 
 
 def _extreme(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
-    """Return the extreme of the square of ``REACH`` around each pixel, as far as in the frame."""
+    """Return the extreme of a square of ``REACH`` around each pixel, as far as in the frame."""
     for axis in (0, 1):
         lines = np.moveaxis(values, axis, 0)
-        found = lines.copy()
+        found = lines.copy(order="K")
         for k in range(1, REACH // 2 + 1):
             pick(found[k:], lines[:-k], out=found[k:])
             pick(found[:-k], lines[k:], out=found[:-k])

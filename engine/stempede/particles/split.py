@@ -52,7 +52,7 @@ class Split:
     least: float = 0.75
     blocks: float = 20.0
     valley: float = 0.15
-    step: float = 0.25
+    step: float = 0.5
     smallest: float = 0.25
 
     name: ClassVar[str] = "particles.split"
