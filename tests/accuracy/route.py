@@ -14,6 +14,7 @@ from stempede.particles.features import Features
 from stempede.pipeline import Pipeline
 from stempede.recipe import Recipe
 from stempede.simulate.micrograph import Population, render
+from stempede.stage import Remeasuring
 from stempede.tables import Table
 
 
@@ -65,7 +66,9 @@ def measure(
         parts.append(outcome.tables)
     tables = {name: Table.concat([p[name] for p in parts]) for name in parts[0]}
     for reduction in plan.of_kind("reduce"):
-        tables |= reduction(tables)
+        # those that measure frames again need a session; the study moves no threshold
+        if not isinstance(reduction, Remeasuring):
+            tables |= reduction(tables)
     return np.stack(labels), tables
 
 
