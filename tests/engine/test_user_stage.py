@@ -81,7 +81,7 @@ def test_the_stage_of_the_documentation_runs(tmp_path) -> None:
     (entry,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     shipped = (resources.files("stempede") / "recipes" / "particles.toml").read_text("utf-8")
     (tmp_path / "bright_core.py").write_text(code)
-    (tmp_path / "my.toml").write_text(shipped.replace("[[reduce]]", entry + "\n[[reduce]]"))
+    (tmp_path / "my.toml").write_text(shipped.replace("[[reduce]]", entry + "\n[[reduce]]", 1))
     options = RunOptions(device="cpu", workers=1)
     plain = Session("particles", micrographs(2), tmp_path / "plain", options)
     mine = Session(tmp_path / "my.toml", micrographs(2), tmp_path / "mine", options)
