@@ -38,7 +38,7 @@ unit: $(VENV)/.dev
 test: lint types unit
 
 accuracy: $(VENV)/.dev
-	$(BIN)/pytest tests/accuracy --scale 1
+	$(BIN)/pytest tests/accuracy --scale 1 -o timeout=3600 -o faulthandler_timeout=0
 
 bench: $(VENV)/.dev
 	$(BIN)/stempede bench
