@@ -43,13 +43,28 @@ def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) 
     # noise and speckle make bright lines as well as dark ones: seen where no particle is
     bare = ~_extreme(mask, np.maximum)
     bare[[0, -1]] = bare[:, [0, -1]] = False
+    louder = _louder(smooth, ~_extreme(~mask, np.maximum), bare)
     if valley > 0:
         ridges = smooth + closing(-smooth)
-        gaps |= closing(smooth) - smooth > max(valley * contrast, _noise(ridges, bare))
+        least = max(valley * contrast, louder * _noise(ridges, bare))
+        gaps |= closing(smooth) - smooth > least
     if step > 0:
         rise, crest = steps(smooth)
-        gaps |= crest & (rise > max(step * contrast, _noise(rise, bare)))
+        gaps |= crest & (rise > max(step * contrast, louder * _noise(rise, bare)))
     return gaps
+
+
+def _louder(smooth: np.ndarray, core: np.ndarray, bare: np.ndarray) -> float:
+    """Return the noise inside particles over that of the background, 1 or more.
+
+    Counting noise grows with the signal: a bright particle on a dark support has more of it
+    than the support shows. Differences of neighbours hardly see the particle's own structure.
+    """
+    apart = np.abs(np.diff(smooth, axis=1))
+    inside, outside = apart[core[:, 1:]], apart[bare[:, 1:]]
+    if min(len(inside), len(outside)) < BARE:
+        return 1.0
+    return max(1.0, float(np.median(_some(inside)) / max(np.median(_some(outside)), 1e-12)))
 
 
 def _some(values: np.ndarray) -> np.ndarray:
