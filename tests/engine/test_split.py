@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from stempede.particles.cuts import REACH, closing, find_gaps, rejoin, steps
+from stempede.particles.cuts import REACH, closing, find_gaps, louder_inside, rejoin, steps
 from stempede.particles.split import Split, split_pairs, split_regions
 
 SHAPE = (61, 83)
@@ -63,6 +63,19 @@ def test_noise_makes_no_gaps():
     inside = ndimage.binary_erosion(mask, iterations=3)
     gaps = find_gaps(image.astype(np.float32), mask, 0.15, 0.5)
     assert np.count_nonzero(gaps & inside) <= 0.02 * np.count_nonzero(inside)
+
+
+def test_noise_is_told_from_structure_inside_particles():
+    rng = np.random.default_rng(5)
+    yy, xx = np.indices((180, 244))
+    image = rng.normal(0, 1, yy.shape)
+    image[(yy < 90) & (xx > 60)] += 40 + 0.5 * yy[(yy < 90) & (xx > 60)]
+    image[(yy < 90) & (xx > 150)] += 30
+    for factor in (1, 3):
+        mask = (image > 20)[factor // 2 :: factor, factor // 2 :: factor]
+        assert 1.0 <= louder_inside(image, mask, factor) < 1.1
+        louder = image + np.where(image > 20, rng.normal(0, 3, yy.shape), 0)
+        assert abs(louder_inside(louder, mask, factor) - np.sqrt(10)) < 0.3
 
 
 def test_a_frame_of_one_kind_has_no_gaps():

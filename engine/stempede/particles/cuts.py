@@ -16,7 +16,9 @@ SAMPLE = 20_000
 NARROW = 0.4
 
 
-def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) -> np.ndarray:
+def find_gaps(
+    smooth: np.ndarray, mask: np.ndarray, valley: float, step: float, louder: float = 1.0
+) -> np.ndarray:
     """Return the blocks of lines that lie between touching particles.
 
     A line is what a closing by ``REACH`` blocks fills, or the crest of a step in thickness;
@@ -31,6 +33,8 @@ def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) 
         Inside of particles.
     valley, step : float
         Shares of the contrast for dark lines and for steps; 0 turns either off.
+    louder : float
+        Noise inside particles over that of the background.
 
     Returns
     -------
@@ -43,7 +47,6 @@ def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) 
     # noise and speckle make bright lines as well as dark ones: seen where no particle is
     bare = ~_extreme(mask, np.maximum)
     bare[[0, -1]] = bare[:, [0, -1]] = False
-    louder = _louder(smooth, ~_extreme(~mask, np.maximum), bare)
     if valley > 0:
         ridges = smooth + closing(-smooth)
         least = max(valley * contrast, louder * _noise(ridges, bare))
@@ -54,17 +57,31 @@ def find_gaps(smooth: np.ndarray, mask: np.ndarray, valley: float, step: float) 
     return gaps
 
 
-def _louder(smooth: np.ndarray, core: np.ndarray, bare: np.ndarray) -> float:
+def louder_inside(image: np.ndarray, mask: np.ndarray, factor: int) -> float:
     """Return the noise inside particles over that of the background, 1 or more.
 
     Counting noise grows with the signal: a bright particle on a dark support has more of it
-    than the support shows. Differences of neighbours hardly see the particle's own structure.
+    than the support shows. Mixed second differences of neighbouring pixels see neither
+    slopes nor the steps and bends that particles and their overlaps have across blocks.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+        In pixels, not smoothed.
+    mask : (rows, columns) bool array
+        Inside of particles, in blocks.
+    factor : int
+        Pixels across a block.
     """
-    apart = np.abs(np.diff(smooth, axis=1))
-    inside, outside = apart[core[:, 1:]], apart[bare[:, 1:]]
+    corners = [image[dy::factor, dx::factor] for dy, dx in ((0, 0), (1, 1), (0, 1), (1, 0))]
+    rows, columns = corners[1].shape
+    first, last, *others = (corner[:rows, :columns] for corner in corners)
+    bend = np.abs(first + last - others[0] - others[1])
+    inside = bend[~_extreme(~mask, np.maximum)[:rows, :columns]]
+    outside = bend[~_extreme(mask, np.maximum)[:rows, :columns]]
     if min(len(inside), len(outside)) < BARE:
         return 1.0
-    return max(1.0, float(np.median(_some(inside)) / max(np.median(_some(outside)), 1e-12)))
+    return max(1.0, float(inside.mean()) / max(float(outside.mean()), 1e-12))
 
 
 def _some(values: np.ndarray) -> np.ndarray:

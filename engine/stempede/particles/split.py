@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from stempede.frames import Batch
-from stempede.particles.cuts import find_gaps, rejoin
+from stempede.particles.cuts import find_gaps, louder_inside, rejoin
 from stempede.particles.outlines import shrink
 from stempede_kernels.distance import distance
 from stempede_kernels.label import renumber
@@ -96,7 +96,8 @@ def split_regions(
     labels = np.empty(regions.shape, np.int32)
     for k, (image, frame, factor) in enumerate(zip(images, regions, factors)):
         mask = shrink((frame > 0).astype(np.float32), factor) > 0.5
-        gaps = find_gaps(gaussian(shrink(image, factor), SMOOTH), mask, valley, step)
+        louder = louder_inside(image, mask, factor)
+        gaps = find_gaps(gaussian(shrink(image, factor), SMOOTH), mask, valley, step, louder)
         parts = cut(frame, gaps, factor, depth, least, smallest=smallest, mask=mask)
         labels[k] = renumber(whole_pieces(parts))[0]
     return labels
