@@ -1,0 +1,1 @@
+"""Columns: atom columns, their lattice, octahedra, cells and layers."""
