@@ -17,6 +17,7 @@ from typing import Any
 from stempede.backend import Backend, Ledger
 from stempede.frames import Batch, Frames, Problem
 from stempede.pipeline import Outcome, Pipeline, Spec, merged
+from stempede.route import items_of
 from stempede.stage import door
 
 DEATHS = 2
@@ -149,7 +150,8 @@ def _summary(chunk: Chunk, outcome: Outcome, ledger: Ledger) -> dict[str, Any]:
     """Return what travels back: a few numbers and words."""
     tables = outcome.tables
     states = tables["frames"]["state"]
-    particles = tables.get("particles")
+    name = items_of(tables)
+    items = tables.get(name)
     moved = ledger.as_dict()
     stages = dict.fromkeys([*moved["up"], *moved["down"]])
     return {
@@ -157,8 +159,8 @@ def _summary(chunk: Chunk, outcome: Outcome, ledger: Ledger) -> dict[str, Any]:
         "frames": len(states),
         "measured": int((states == "measured").sum()),
         "problems": len(tables["problems"]),
-        "particles": 0 if particles is None else len(particles),
-        "accepted": 0 if particles is None else int(particles["accepted"].sum()),
+        name: 0 if items is None else len(items),
+        "accepted": 0 if items is None else int(items["accepted"].sum()),
         "ledger": {
             s: {"up": moved["up"].get(s, 0), "down": moved["down"].get(s, 0)} for s in stages
         },

@@ -19,7 +19,7 @@ import numpy as np
 from stempede.backend import Backend
 from stempede.errors import RecipeError, StempedeError
 from stempede.frames import Batch, Frames, Problem, frames_schema, frames_table
-from stempede.route import tables_of, unwritten
+from stempede.route import items_of, tables_of, unwritten
 from stempede.stage import Stage, find
 from stempede.tables import PROBLEMS, SCHEMAS, Table
 
@@ -109,6 +109,11 @@ class Pipeline:
     def tables(self) -> tuple[str, ...]:
         """Names of the tables of the route."""
         return tables_of(self.stages)
+
+    @property
+    def items(self) -> str:
+        """Name of the table whose rows the route counts."""
+        return items_of(self.tables)
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch after all stages; whatever a stage raises comes through."""

@@ -16,6 +16,7 @@ from typing import Any
 from stempede import __version__
 from stempede.errors import RecipeError, ResultsError
 from stempede.recipe import Recipe, difference
+from stempede.route import items_of
 
 log = logging.getLogger("stempede")
 
@@ -111,7 +112,8 @@ def _others(run: Mapping[str, Any], believed: Recipe | str | Path | None) -> lis
 
 def totals(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     """Return counts, seconds per stage, bytes per stage and notes over all chunks."""
-    names = ("frames", "measured", "problems", "particles", "accepted")
+    items = items_of(name for s in summaries for name in s)
+    names = ("frames", "measured", "problems", items, "accepted")
     timings: dict[str, float] = {}
     ledger: dict[str, dict[str, int]] = {}
     for s in summaries:

@@ -2,7 +2,8 @@
 
 A recipe lists ``[[prepare]]``, ``[[stage]]`` and ``[[reduce]]`` entries; each has ``use``
 (a registered name, or ``my_file.py:MyStage`` beside the recipe) and the parameters of
-that class. All mistakes are collected and raised once. Where the run happens (device,
+that class. ``crystal``, a shipped name or a table, goes to every entry that has such a
+parameter. All mistakes are collected and raised once. Where the run happens (device,
 workers, memory) never stands in a recipe and never enters its hash.
 """
 
@@ -47,6 +48,7 @@ class _Document(pydantic.BaseModel):
     name: str
     version: int | str = 1
     prepare_frames: int = pydantic.Field(default=8, ge=1)
+    crystal: str | dict[str, Any] | None = None
     prepare: list[dict[str, Any]] = []
     stage: list[dict[str, Any]] = []
     reduce: list[dict[str, Any]] = []
@@ -179,6 +181,8 @@ class Recipe:
         if target == "prepare_frames":
             document[target] = toml.parse(text)
             return ""
+        if target == "crystal":
+            return self._assign_crystal(document, toml.parse(text))
         stage, _, parameter = target.rpartition(".")
         found = [e for e in self.entries if stage in (e.name, e.name.rpartition(".")[2])]
         if len(found) != 1:
@@ -188,6 +192,13 @@ class Recipe:
         of_kind = [e for e in self.entries if e.kind == found[0].kind]
         document[found[0].kind][of_kind.index(found[0])][parameter] = toml.parse(text)
         return ""
+
+    def _assign_crystal(self, document: dict[str, Any], crystal: Any) -> str:
+        """Give every entry that measures a crystal another one."""
+        entries = [e for kind in self.KINDS for e in document.get(kind, []) if "crystal" in e]
+        for entry in entries:
+            entry["crystal"] = crystal
+        return "" if entries else "'crystal' is set, but no stage of this recipe has a crystal"
 
     def of_kind(self, kind: str) -> tuple[Any, ...]:
         """Return the instances of one kind: ``prepare``, ``stage`` or ``reduce``."""
@@ -241,6 +252,12 @@ def _build(
     kept = top or {k: v for k, v in document.items() if isinstance(v, list)}
     listed = [(kind, raw) for kind in Recipe.KINDS for raw in kept.get(kind, [])]
     classes = [_class(kind, raw, folder, mistakes) for kind, raw in listed]
+    if kept.get("crystal") is not None:
+        shared = {"crystal": kept["crystal"]}
+        listed = [
+            (kind, {**shared, **raw} if _has(cls, "crystal") else raw)
+            for (kind, raw), cls in zip(listed, classes)
+        ]
     entries = [
         _entry(kind, raw, cls, folder, mistakes)
         for (kind, raw), cls in zip(listed, classes)
@@ -286,6 +303,10 @@ def _entry(kind: str, raw: Any, cls: Any, folder: Path, mistakes: list[str]) -> 
         mistakes.append(f"{kind} '{use}': {error}")
         return None
     return Entry(kind, use, _parameters(made), made, _source_hash(use, folder))
+
+
+def _has(cls: Any, parameter: str) -> bool:
+    return dataclasses.is_dataclass(cls) and parameter in {f.name for f in dataclasses.fields(cls)}
 
 
 def _model(cls: type) -> type[pydantic.BaseModel]:

@@ -16,6 +16,16 @@ ALWAYS = ("frames", "problems")
 """Tables of every run, whatever the stages write."""
 
 
+ITEMS = ("particles", "columns")
+"""Tables whose rows a route counts and accepts, the first that it makes."""
+
+
+def items_of(tables: Iterable[str]) -> str:
+    """Return what a route counts, by the names of its tables; ``particles`` where nothing."""
+    there = set(tables)
+    return next((name for name in ITEMS if name in there), ITEMS[0])
+
+
 def unwritten(route: Sequence[tuple[str, Any]]) -> list[str]:
     """Return in words where a stage or reduce reads what nothing before it writes.
 

@@ -36,7 +36,7 @@ from stempede.tables import Table
 log = logging.getLogger("stempede")
 
 Progress = Callable[[int, int, int, float], None]
-"""Called with frames done, frames in all, particles found, seconds spent."""
+"""Called with frames done, frames in all, items found, seconds spent."""
 
 
 @dataclass(frozen=True)
@@ -312,15 +312,15 @@ class Session:
         tasks = self._chunks(run, done)
         workers = max(1, min(self._workers(run), len(tasks)))
         finished = sum(len(run["chunks"][k]) for k in done)
-        particles = sum(s["particles"] for s in results.summaries()) if done else 0
+        items = sum(s[self.pipeline.items] for s in results.summaries()) if done else 0
         place = {"workers": workers, "threads": max(1, cores() // workers)}
         summaries = run_chunks(tasks, work, scheduler=self.options.scheduler, **place)
         with contextlib.closing(summaries):
             for summary in summaries:
                 finished += summary["frames"]
-                particles += summary["particles"]
+                items += summary[self.pipeline.items]
                 if progress is not None:
-                    progress(finished, run["n_frames"], particles, time.perf_counter() - started)
+                    progress(finished, run["n_frames"], items, time.perf_counter() - started)
         results.update(measure_s=run["measure_s"] + time.perf_counter() - started)
 
     def _work(self, results: Any, run: Mapping[str, Any]) -> Measuring:

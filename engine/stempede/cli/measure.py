@@ -143,7 +143,8 @@ def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
     from stempede.report.page import write_report
 
     try:
-        with Progress(quiet=quiet or as_json) as progress:
+        unit = session.pipeline.items
+        with Progress(quiet=quiet or as_json, unit=unit) as progress:
             session.run(progress)
     except KeyboardInterrupt as stop:
         typer.echo(f"stempede: {stop}", err=True)

@@ -1,4 +1,4 @@
-"""A progress bar with frames/s, particles and time left; silent when asked, plain in a pipe."""
+"""A progress bar with frames/s, items and time left; silent when asked, plain in a pipe."""
 
 from __future__ import annotations
 
