@@ -8,18 +8,56 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from stempede.report.findings import Findings
 from stempede.report.folder import RunFolder
 from stempede.report.html import Html, counted, facts, number, section, table, tag
 
 MAX_PROBLEMS = 300
 
 
-def problems(found: Findings) -> Html:
+def subtitle(run: RunFolder) -> str:
+    """Return when and from what the run was made."""
+    document = run.document
+    parts = [document.get("origin"), document.get("finished_at") or document.get("started_at")]
+    return " · ".join(str(p) for p in parts if p)
+
+
+def warnings(run: RunFolder) -> list[Any]:
+    """Return what a reader must know of any run before its numbers: provisional, all failed."""
+    said: list[Any] = []
+    if run.provisional:
+        total = run.document.get("n_frames")
+        share = f" {len(run.frames):,} of {total:,} frames are done." if total else ""
+        said.append(
+            [
+                f"Provisional: the run is {state(run)}.{share} Every number below is of "
+                "what was measured so far; ",
+                tag("code", f"stempede resume {run.path}"),
+                " completes it.",
+            ]
+        )
+    states = run.frames.text("state")
+    if states and all(s == "problem" for s in states):
+        said.append(f"No frame could be measured: all {len(states):,} failed, see Problems.")
+    return said
+
+
+def footer(items: str) -> Html:
+    """Return where the numbers behind the page lie."""
+    return tag(
+        "footer",
+        "Tables are Parquet folders beside this page (",
+        tag("code", f"pandas.read_parquet('{items}')"),
+        "); figures are in ",
+        tag("code", "figures/"),
+        " as SVG and PNG. Lengths are (y, x) in pixels, y down; angles turn from +x to +y.",
+    )
+
+
+def problems(run: RunFolder) -> Html:
     """Return the failed items with their reasons."""
-    rows = found.run.problems.rows()
+    rows = run.problems.rows()
     if not rows:
-        said = "None: every frame was measured." if len(found.run.frames) else "No frames yet."
+        said = "None: every frame was measured." if len(run.frames) else "No frames yet."
         return section("problems", "Problems", tag("p", said))
     lines = [
         [
@@ -41,9 +79,8 @@ def problems(found: Findings) -> Html:
     )
 
 
-def provenance(found: Findings) -> Html:
+def provenance(run: RunFolder) -> Html:
     """Return what is needed to repeat the run."""
-    run = found.run
     document = run.document
     known = facts(
         [
@@ -109,9 +146,18 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def speed(found: Findings) -> Html | None:
-    """Return throughput, time per stage and bytes over the bus."""
-    document = found.run.document
+def speed(run: RunFolder, n_items: int, items: str) -> Html | None:
+    """Return throughput, time per stage and bytes over the bus.
+
+    Parameters
+    ----------
+    run : RunFolder
+    n_items : int
+        Rows that were found, by the name ``items``.
+    items : str
+        ``particles`` or ``columns``.
+    """
+    document = run.document
     timings = {k: float(v) for k, v in _mapping(document, "timings").items() if _is_number(v)}
     if not timings:
         return None
@@ -128,7 +174,7 @@ def speed(found: Findings) -> Html | None:
     return section(
         "speed",
         "Speed",
-        tag("p", _throughput(found)),
+        tag("p", _throughput(run, n_items, items)),
         table(
             ("stage", "seconds", "share, %", ""),
             rows,
@@ -143,16 +189,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _throughput(found: Findings) -> str:
-    whole = found.run.document.get("wall_s")
-    seconds = found.run.document.get("measure_s") or whole
-    n_frames = len(found.run.frames)
+def _throughput(run: RunFolder, n_items: int, items: str) -> str:
+    whole = run.document.get("wall_s")
+    seconds = run.document.get("measure_s") or whole
+    n_frames = len(run.frames)
     if not _is_number(seconds) or not seconds:
         return f"{n_frames:,} frames."
-    rate = 60 * len(found.particles) / float(seconds)
+    rate = 60 * n_items / float(seconds)
     return (
-        f"{n_frames:,} frames and {len(found.particles):,} regions in {number(float(seconds))} s: "
-        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} particles/min. "
+        f"{n_frames:,} frames and {n_items:,} {items} in {number(float(seconds))} s: "
+        f"{number(n_frames / float(seconds))} frames/s, {number(rate)} {items}/min. "
         f"The whole run took {number(float(whole or seconds))} s, reductions included."
     )
 

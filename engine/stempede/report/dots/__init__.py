@@ -1,0 +1,1 @@
+"""The report of the columns route: nanocrystals as networks of octahedra."""
