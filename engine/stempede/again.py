@@ -18,6 +18,7 @@ from stempede.frames import Frames
 from stempede.plan import cores
 from stempede.recipe import Recipe
 from stempede.schedule import run_chunks
+from stempede.series import units, wants_series
 from stempede.stage import Again, Remeasuring, door
 from stempede.tables import Table
 
@@ -94,9 +95,10 @@ def measure_again(
     """
     if not wanted.frames:
         return {}
-    records = {r.frame: r for r in frames.records}
+    whole = wants_series(recipe.of_kind("stage"))
+    together = {n: u for u in units(frames.records, whole=whole) for n in u}
     chunks = [
-        Chunk(k, replace(frames, records=(records[n],), notes=()))
+        Chunk(k, replace(frames.select(sorted(together[n])), notes=()))
         for k, n in enumerate(wanted.frames)
     ]
     folders, works, tasks = {}, {}, []

@@ -18,6 +18,7 @@ from stempede.backend import Backend, Ledger
 from stempede.frames import Batch, Frames, Problem
 from stempede.pipeline import Outcome, Pipeline, Spec, merged
 from stempede.route import items_of
+from stempede.series import units
 from stempede.stage import door
 
 DEATHS = 2
@@ -98,8 +99,8 @@ class Measuring:
     def again(self, chunk: Chunk) -> Chunk:
         """Return what to try after the worker of a chunk died: its frames one by one.
 
-        The frame that was being measured alone when that happened is counted; it is given
-        up after ``DEATHS``.
+        The frame (or series) that was being measured alone when that happened is counted;
+        it is given up after ``DEATHS``.
         """
         trace = self._trace(chunk)
         if not trace.is_file():
@@ -121,14 +122,17 @@ class Measuring:
         return Path(self.run) / f".chunk-{chunk.number:05d}.json"
 
     def _carefully(self, chunk: Chunk) -> tuple[Outcome, Ledger]:
-        """Read and measure frame by frame; a trace on disk says at which one a process died."""
+        """Read and measure frame by frame; a trace on disk says at which one a process died.
+
+        Series that are kept whole take the place of frames, traced by their first.
+        """
         trace = self._trace(chunk)
         deaths = json.loads(trace.read_text(encoding="utf-8")) if trace.is_file() else {}
         outcomes, ledger = [], Ledger()
-        for record in chunk.frames.records:
-            frame, one = record.frame, chunk.frames.select([record.frame])
+        for together in units(chunk.frames.records, whole=self._pipeline.whole_series):
+            frame, one = together[0], chunk.frames.select(sorted(together))
             if frame in chunk.lost:
-                outcomes.append(self._given_up(one, frame))
+                outcomes.append(self._given_up(one))
                 continue
             # counted before it is tried: a process that dies has no time to write
             attempt = {**deaths, str(frame): deaths.get(str(frame), 0) + 1}
@@ -138,10 +142,11 @@ class Measuring:
             ledger.merge(batch.backend.ledger.as_dict())
         return merged(outcomes), ledger
 
-    def _given_up(self, one: Frames, frame: int) -> Outcome:
+    def _given_up(self, one: Frames) -> Outcome:
         reason = f"its worker process died {DEATHS} times on it (killed, or crashed in a library)"
         batch = replace(
-            one[:0].read([], _backend(self.device)), problems=(Problem(frame, "worker", reason),)
+            one[:0].read([], _backend(self.device)),
+            problems=tuple(Problem(r.frame, "worker", reason) for r in one.records),
         )
         return self._pipeline.measure(one, batch, self.keep)
 
@@ -156,7 +161,7 @@ def _summary(chunk: Chunk, outcome: Outcome, ledger: Ledger) -> dict[str, Any]:
     stages = dict.fromkeys([*moved["up"], *moved["down"]])
     return {
         "chunk": chunk.number,
-        "frames": len(states),
+        "frames": len(chunk.frames),
         "measured": int((states == "measured").sum()),
         "problems": len(tables["problems"]),
         name: 0 if items is None else len(items),

@@ -20,6 +20,7 @@ from stempede.backend import Backend
 from stempede.errors import RecipeError, StempedeError
 from stempede.frames import Batch, Frames, Problem, frames_schema, frames_table
 from stempede.route import items_of, tables_of, unwritten
+from stempede.series import units, wants_series
 from stempede.stage import Stage, find
 from stempede.tables import PROBLEMS, SCHEMAS, Table
 
@@ -106,6 +107,11 @@ class Pipeline:
         return " → ".join(["read", *(s.name.rpartition(".")[2] for s in self.stages)])
 
     @property
+    def whole_series(self) -> bool:
+        """Whether frames of one series are to stay together."""
+        return wants_series(self.stages)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables of the route."""
         return tables_of(self.stages)
@@ -159,19 +165,19 @@ class Pipeline:
         exhausted = batch.backend.is_out_of_memory(error)
         if exhausted:
             batch.backend.release()
-        n = len(batch)
+        whole = self.whole_series
+        together = units(batch.records, whole=whole)
+        n = len(together)
         if n == 1:
             return [_failed(batch, stage, error)]
         step = (n + 1) // 2 if exhausted else 1
         what = "ran out of memory on" if exhausted else "failed on"
-        note = f"{stage} {what} {n} frames from {batch.frames[0]}; went on with {step} at a time"
+        many = f"{len(batch)} frames" + (f" of {n} series" if whole else "")
+        note = f"{stage} {what} {many} from {batch.frames[0]}; went on with {step} at a time"
         log.warning(note)
         book.notes.append(note)
-        return [
-            done
-            for start in range(0, n, step)
-            for done in self._guarded(_part(batch, start, start + step), book)
-        ]
+        parts = [sum(together[k : k + step], ()) for k in range(0, n, step)]
+        return [done for p in parts for done in self._guarded(_part(batch, p), book)]
 
     def _timed(self, batch: Batch, book: _Book) -> Batch:
         for stage in self.stages:
@@ -249,12 +255,15 @@ def _in_order(table: Table) -> Table:
     return table.take(np.argsort(table["frame"], kind="stable"))
 
 
-def _part(batch: Batch, start: int, stop: int) -> Batch:
-    """Return some frames of a batch that has only been read."""
-    which = slice(start, stop)
+def _part(batch: Batch, frames: Sequence[int]) -> Batch:
+    """Return some frames of a batch that has only been read, in its order."""
+    rows = np.flatnonzero(np.isin(batch.frames, frames))
+    adjoining = len(rows) == rows[-1] - rows[0] + 1
+    # a slice shares the memory of the whole
+    which = slice(int(rows[0]), int(rows[-1]) + 1) if adjoining else rows
     return Batch(
         images=batch.images[which],
-        records=batch.records[which],
+        records=tuple(batch.records[k] for k in rows.tolist()),
         backend=batch.backend,
         maps={name: m[which] for name, m in batch.maps.items()},
         tables={name: t.take(which) for name, t in batch.tables.items()},
@@ -264,7 +273,7 @@ def _part(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def _failed(batch: Batch, stage: str, error: Exception) -> Batch:
-    """Return a batch of one frame as a problem: its frames row, no other row, no map."""
+    """Return a frame (or series) as a problem: its frames rows, no other row, no map."""
     words = str(error) or "no reason given"
     if not isinstance(error, StempedeError):
         words = f"{type(error).__name__}: {words}"
@@ -277,7 +286,10 @@ def _failed(batch: Batch, stage: str, error: Exception) -> Batch:
         backend=batch.backend,
         tables={"frames": frames},
         prepared=batch.prepared,
-        problems=(*batch.problems, Problem(int(batch.frames[0]), stage, words[:500])),
+        problems=(
+            *batch.problems,
+            *(Problem(frame, stage, words[:500]) for frame in batch.frames.tolist()),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from stempede.backend import Backend
 from stempede.errors import InputError
 from stempede.frames import FrameRecord, Frames
+from stempede.series import units
 
 FRAME_BYTES_PER_PX = 80
 """Working memory of the stages per pixel of one frame: they take the frames of a chunk in turn."""
@@ -47,6 +48,8 @@ class Plan:
         Estimates over all processes, and of the run folder.
     seconds : float or None
         Estimate, where one frame was measured for it.
+    sample : tuple of int
+        Frames to measure for that estimate: one, or one series where series are kept whole.
     """
 
     frames: Frames
@@ -57,6 +60,7 @@ class Plan:
     memory_bytes: int
     disk_bytes: int
     seconds: float | None = None
+    sample: tuple[int, ...] = ()
 
     @property
     def shapes(self) -> Mapping[tuple[int, int], int]:
@@ -91,6 +95,7 @@ def make_plan(
     workers: int | None = None,
     memory_bytes: int | None = None,
     n_maps: int = 0,
+    whole_series: bool = False,
 ) -> Plan:
     """Cut frames into chunks that fit in memory.
 
@@ -105,11 +110,13 @@ def make_plan(
         Of all processes together (of the card on a GPU); a share of what is free by default.
     n_maps : int
         Maps that are kept.
+    whole_series : bool
+        Keep the frames of a series in one chunk.
 
     Raises
     ------
     InputError
-        There is no frame.
+        There is no frame, or memory cannot hold a series that is to be kept whole.
     """
     if not len(frames):
         raise InputError(f"wanted frames, found none in {frames.origin or 'the session'}")
@@ -125,7 +132,12 @@ def make_plan(
     most = CHUNK_FRAMES[backend.name]
     # several chunks for each worker, so that all end at about the same time
     most = max(1, min(most, -(-len(frames.readable) // (4 * chosen))))
-    chunks = frames.runs(most, min(spare, CHUNK_PX[backend.name]))
+    together = units(frames.readable, whole=whole_series)
+    if whole_series:
+        _check_series(frames, together, spare, chosen)
+        chunks = _packed(frames, together, most, min(spare, CHUNK_PX[backend.name]))
+    else:
+        chunks = frames.runs(most, min(spare, CHUNK_PX[backend.name]))
     problems = [r.frame for r in frames.records if r.problem]
     chunks += [problems[k : k + 256] for k in range(0, len(problems), 256)]
     chosen = min(chosen, len(chunks))
@@ -137,7 +149,45 @@ def make_plan(
         backend=_described(backend),
         memory_bytes=_memory(frames, chunks, chosen),
         disk_bytes=_disk(frames, n_maps),
+        sample=together[len(together) // 2] if together else (),
     )
+
+
+def _check_series(
+    frames: Frames, together: list[tuple[int, ...]], spare: int, workers: int
+) -> None:
+    """Raise where the memory of a worker cannot hold a series."""
+    pixels = {r.frame: r.shape[0] * r.shape[1] for r in frames.readable}
+    for series in together:
+        need = len(series) * pixels[series[0]]
+        if need > spare and len(series) > 1:
+            h, w = frames.select(series[:1]).records[0].shape
+            raise InputError(
+                f"a series of {len(series)} frames of {h} x {w} px from frame {min(series)} needs "
+                f"about {_amount(CHUNK_BYTES_PER_PX * need)} of chunk memory with {workers} "
+                f"workers, found {_amount(max(spare, 0) * CHUNK_BYTES_PER_PX)}; raise --memory, "
+                f"lower --workers, crop the frames, or cut the series with --frames"
+            )
+
+
+def _packed(
+    frames: Frames, together: list[tuple[int, ...]], most: int, pixels: int
+) -> list[list[int]]:
+    """Return chunks of whole series of one shape, of at most so many frames and pixels.
+
+    A series longer than that is a chunk of its own.
+    """
+    shapes = {r.frame: r.shape for r in frames.readable}
+    chunks: dict[tuple[int, int], list[list[int]]] = {}
+    for series in together:
+        h, w = shapes[series[0]]
+        mine = chunks.setdefault((h, w), [])
+        size = len(mine[-1]) + len(series) if mine else 0
+        if mine and size <= most and size * h * w <= pixels:
+            mine[-1] += series
+        else:
+            mine.append(list(series))
+    return sorted(chunk for mine in chunks.values() for chunk in mine)
 
 
 def _described(backend: Backend) -> str:

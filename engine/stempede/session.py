@@ -193,16 +193,16 @@ class Session:
             workers=self.options.workers,
             memory_bytes=self.options.memory_bytes,
             n_maps=len(self.keep),
+            whole_series=self.pipeline.whole_series,
         )
-        if not measure or not plan.frames.readable:
+        if not measure or not plan.sample:
             return plan
-        one = plan.frames.select([plan.frames.readable[len(plan.frames.readable) // 2].frame])
-        # the first call compiles; the second is what a frame costs
+        # the first call compiles; the second is what its frames cost
         for _ in range(2):
             started = time.perf_counter()
-            batch = one.read([one.records[0].frame], backend)
-            self.pipeline.measure(one, batch, self.keep)
-            spent = time.perf_counter() - started
+            some = plan.frames.select(plan.sample)
+            self.pipeline.measure(some, some.read(plan.sample, backend), self.keep)
+            spent = (time.perf_counter() - started) / len(plan.sample)
         return replace(plan, seconds=spent * len(plan.frames.readable) / plan.workers)
 
     def run(self, progress: Progress | None = None) -> Any:
