@@ -173,6 +173,7 @@ def preview(
 ) -> None:
     """Measure one frame and draw what was found over it, to try a recipe."""
     from stempede.cli.preview import measure_one
+    from stempede.report.dots.preview import network_png
     from stempede.report.preview import preview_png
 
     batch = measure_one(
@@ -185,9 +186,13 @@ def preview(
         scale_bar_nm=scale_bar_nm,
         signal=signal,
     )
-    preview_png(out, batch)
-    particles = batch.tables["particles"]
-    typer.echo(f"{int(particles['accepted'].sum())} of {len(particles)} regions accepted")
+    if "columns" in batch.tables:
+        network_png(out, batch)
+        name, found = "columns", batch.tables["columns"]
+    else:
+        preview_png(out, batch)
+        name, found = "regions", batch.tables["particles"]
+    typer.echo(f"{int(found['accepted'].sum())} of {len(found)} {name} accepted")
     typer.echo(out)
 
 

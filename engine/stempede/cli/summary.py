@@ -28,6 +28,8 @@ def summarise(run: Path) -> dict[str, Any]:
     from stempede.io.results import Results
 
     results = Results(run)
+    if "columns" in results.tables():
+        return _of_columns(run, results)
     record, frames, ensemble = results.run, results.read("frames"), results.read("ensemble")
     mean, spread = _headline(ensemble, "mean"), _headline(ensemble, "relative_sd")
     measured = frames["state"] == "measured"
@@ -49,6 +51,38 @@ def summarise(run: Path) -> dict[str, Any]:
         "relative_sd_ci": spread.get("ci"),
         "wall_s": record["wall_s"],
         "particles_per_min": 60 * n_particles / seconds if seconds else None,
+    }
+
+
+def _of_columns(run: Path, results: Any) -> dict[str, Any]:
+    """Return the headline of a columns run.
+
+    ``columns accepted inferred crystals octahedra`` are numbers of rows, ``crystal_tilts_deg``
+    has (staggered tilt, standard error) of each crystal.
+    """
+    record, frames, columns = results.run, results.read("frames"), results.read("columns")
+    crystals, octahedra = results.read("crystals"), results.read("octahedra")
+    measured = frames["state"] == "measured"
+    inferred = columns["state"] == "INFERRED"
+    seconds = record["measure_s"]
+    tilts = zip(
+        crystals["staggered_tilt_deg"].tolist(),
+        crystals["se_staggered_tilt_deg"].tolist(),
+        strict=True,
+    )
+    return {
+        "run": str(run),
+        "state": record["state"],
+        "frames": len(frames),
+        "problems": int((~measured).sum()),
+        "columns": len(columns),
+        "accepted": int(columns["accepted"].sum()),
+        "inferred": int((columns["accepted"] & inferred).sum()),
+        "crystals": len(crystals),
+        "octahedra": int(np.isfinite(octahedra["tilt_deg"]).sum()),
+        "crystal_tilts_deg": [[t, se] for t, se in tilts if math.isfinite(t)],
+        "wall_s": record["wall_s"],
+        "columns_per_min": 60 * len(columns) / seconds if seconds else None,
     }
 
 
@@ -77,6 +111,8 @@ def _headline(ensemble: Any, quantity: str) -> dict[str, Any]:
 
 def describe(summary: dict[str, Any]) -> list[str]:
     """Return the lines a person reads."""
+    if "columns" in summary:
+        return _columns_lines(summary)
     lines = [
         f"frames           {summary['frames']:,}"
         + (f", {summary['problems']:,} with problems" if summary["problems"] else ""),
@@ -88,6 +124,24 @@ def describe(summary: dict[str, Any]) -> list[str]:
         lines.append(f"σ/d              {size_with_interval(summary, 'relative_sd', '')}")
     if summary["particles_per_min"]:
         lines.append(f"particles/min    {summary['particles_per_min']:,.0f}")
+    return lines
+
+
+def _columns_lines(summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"frames           {summary['frames']:,}"
+        + (f", {summary['problems']:,} with problems" if summary["problems"] else ""),
+        f"columns          {summary['columns']:,} found, {summary['accepted']:,} accepted, "
+        f"{summary['inferred']:,} of them inferred from the lattice",
+        f"crystals         {summary['crystals']:,} with {summary['octahedra']:,} octahedra",
+    ]
+    tilts = summary["crystal_tilts_deg"]
+    if tilts:
+        middle = sorted(abs(t) for t, _ in tilts)[len(tilts) // 2]
+        typical = sorted(se for _, se in tilts)[len(tilts) // 2]
+        lines.append(f"|staggered tilt| {middle:.2f}° (median crystal, se {typical:.2f}°)")
+    if summary["columns_per_min"]:
+        lines.append(f"columns/min      {summary['columns_per_min']:,.0f}")
     return lines
 
 
