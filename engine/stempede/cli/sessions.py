@@ -86,27 +86,39 @@ def ingest(
 
 @app.command()
 def simulate(
-    route: Annotated[str, typer.Argument(help="What to simulate: particles.")],
+    route: Annotated[str, typer.Argument(help="What to simulate: particles or columns.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for session.zarr and truth/.")],
     frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 20,
-    size: Annotated[int, typer.Option(min=64, help="Height and width, px.")] = 1024,
+    size: Annotated[
+        int | None, typer.Option(min=64, help="Height and width, px; 1024 (columns: 512).")
+    ] = None,
+    dose: Annotated[
+        float | None, typer.Option(min=1, help="Of columns: electrons per square Angstrom.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     parameters: Annotated[
-        list[str] | None, typer.Option("--set", help="Of the population: mean_size_nm=20")
+        list[str] | None, typer.Option("--set", help="mean_size_nm=20, or of columns tilt_deg=6")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a session of micrographs whose every particle is known."""
+    """Make a session of images whose every particle, or every atom column, is known."""
+    from stempede.cli.lattices import rendered_lattices
     from stempede.io.ingest import write_session
 
-    if route != "particles":
-        raise InputError(f"simulate knows 'particles'; found '{route}'; correct it")
+    if route not in {"particles", "columns"}:
+        raise InputError(f"simulate knows 'particles' and 'columns'; found '{route}'; correct it")
+    if route == "particles" and dose is not None:
+        raise InputError("--dose is for columns; particles take noise=low with --set")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"an empty folder was wanted, but {out} holds files; choose another --out")
-    population = _population(parameters or [], size)
     truth: list[Any] = []
-    with Progress(quiet=quiet) as progress:
-        rendered = _rendered(population, frames, seed, truth, progress)
+    with Progress(quiet=quiet, unit=route) as progress:
+        if route == "particles":
+            population = _population(parameters or [], size or 1024)
+            rendered = _rendered(population, frames, seed, truth, progress)
+        else:
+            lattices = _lattices(parameters or [], size or 512, dose)
+            rendered = rendered_lattices(lattices, frames, seed, truth, progress)
         write_session(out / "session.zarr", rendered)
     _write_truth(out, truth)
     if not quiet:
@@ -116,10 +128,24 @@ def simulate(
 def _population(parameters: list[str], size: int) -> Any:
     from stempede.simulate.micrograph import Population
 
-    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(Population)}
     values: dict[str, Any] = {"height_px": size, "width_px": size}
     # the default density of particles, whatever the size of the frame
     values["count"] = Population.count * size**2 / (Population.height_px * Population.width_px)
+    return _with_assignments(Population, values, parameters)
+
+
+def _lattices(parameters: list[str], size: int, dose: float | None) -> Any:
+    from stempede.simulate.lattices import Lattices
+
+    values: dict[str, Any] = {"height_px": size, "width_px": size}
+    if dose is not None:
+        values["dose"] = dose
+    return _with_assignments(Lattices, values, parameters)
+
+
+def _with_assignments(kind: Any, values: dict[str, Any], parameters: list[str]) -> Any:
+    """Return a dataclass of these values and ``name=value`` assignments."""
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(kind)}
     for assignment in parameters:
         name, equals, text = assignment.partition("=")
         if name not in kinds or not equals:
@@ -130,7 +156,7 @@ def _population(parameters: list[str], size: int) -> Any:
             values[name] = kinds[name](text)
         except ValueError as error:
             raise InputError(f"{name} is a {kinds[name].__name__}; found '{text}'") from error
-    return Population(**values)
+    return kind(**values)
 
 
 def _rendered(population: Any, n: int, seed: int, truth: list[Any], progress: Progress) -> Any:
@@ -142,21 +168,23 @@ def _rendered(population: Any, n: int, seed: int, truth: list[Any], progress: Pr
     calibration = Calibration(size_nm, size_nm, "file", 0.0)
     start, n_particles = time.perf_counter(), 0
     for k, (image, _, table) in enumerate(frames(population, n, seed)):
-        truth.append(table)
+        truth.append({"particles": table})
         n_particles += len(table)
         progress(k + 1, n, n_particles, time.perf_counter() - start)
         # without a source of its own a frame comes from the session it is written to
         yield image, FrameRecord(k, "", 0, image.shape, str(image.dtype), calibration)
 
 
-def _write_truth(out: Path, tables: list[Any]) -> None:
+def _write_truth(out: Path, truth: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     from stempede.tables import Table
 
     folder = out / "truth"
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(Table.concat(tables).to_arrow(), folder / "particles.parquet")
+    for name in truth[0]:
+        table = Table.concat([tables[name] for tables in truth])
+        pq.write_table(table.to_arrow(), folder / f"{name}.parquet")
 
 
 @app.command()
