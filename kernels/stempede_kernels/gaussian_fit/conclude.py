@@ -1,0 +1,172 @@
+"""Standard errors, intensity and likelihood ratio of a finished fit (numba)."""
+
+import numpy as np
+from numba import njit
+
+from stempede_kernels.gaussian_fit.moments import deviance
+from stempede_kernels.gaussian_fit.system import (
+    CIRCULAR,
+    ROTATED,
+    System,
+    eigen,
+    factorise,
+    list_free,
+    substitute,
+)
+from stempede_kernels.gaussian_fit.window import Box, Floats, Scratch
+
+# places in a row of results
+COVARIANCE_YX, INTENSITY, SE_INTENSITY, DEVIANCE, RATIO, PIXELS = 0, 1, 2, 3, 4, 5
+N_RESULTS = 6
+
+
+@njit(cache=True, nogil=True)
+def invert(n: int, e: System) -> bool:
+    """Fill ``covariance`` with the inverse of the free part, zero elsewhere."""
+    e.covariance[:] = 0.0
+    if not factorise(e.full, e.free, n, 0.0, e.factor):
+        return False
+    for a in range(n):
+        column = e.covariance[e.free[a]]
+        column[e.free[a]] = 1.0
+        substitute(e.full, e.free, n, e.factor, column)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def spread(shape: int, e: System) -> None:
+    """Give the second width of a circular Gaussian the covariance of the first."""
+    if shape == CIRCULAR:
+        e.covariance[5] = e.covariance[3]
+        e.covariance[:, 5] = e.covariance[:, 3]
+
+
+@njit(cache=True, nogil=True)
+def pool(n: int, shape: int, e: System, pooled: Floats) -> None:
+    """Write what the fit says of a shape shared with others: gradient (3), information (3, 3).
+
+    ``covariance`` must hold the inverse of the free part without the shape. Both are those of
+    the likelihood after the fit's own parameters were optimised (Schur complement).
+    """
+    pooled[:] = 0.0
+    n_shape = shape
+    places = (3, 5, 4) if shape != ROTATED else (3, 4, 5)
+    for a in range(n_shape):
+        p = places[a]
+        value = e.gradient[p]
+        for i in range(n):
+            for k in range(n):
+                u, v = e.free[i], e.free[k]
+                value -= e.full[p, u] * e.covariance[u, v] * e.gradient[v]
+        pooled[a] = value
+        for b in range(n_shape):
+            q = places[b]
+            value = e.full[p, q]
+            for i in range(n):
+                for k in range(n):
+                    u, v = e.free[i], e.free[k]
+                    value -= e.full[p, u] * e.covariance[u, v] * e.full[v, q]
+            pooled[3 + 3 * a + b] = value
+
+
+@njit(cache=True, nogil=True)
+def share(n: int, shape: int, shape_covariance: Floats, e: System) -> None:
+    """Add the uncertainty of the shared shape to the covariance of the fit's own parameters."""
+    places = (3, 5, 4) if shape != ROTATED else (3, 4, 5)
+    gain = np.zeros((9, 3))
+    for i in range(n):
+        for b in range(shape):
+            for k in range(n):
+                u, v = e.free[i], e.free[k]
+                gain[u, b] -= e.covariance[u, v] * e.full[v, places[b]]
+    for b in range(shape):
+        gain[places[b], b] = 1.0
+    for u in range(9):
+        for v in range(9):
+            for b in range(shape):
+                for c in range(shape):
+                    e.covariance[u, v] += gain[u, b] * shape_covariance[b, c] * gain[v, c]
+
+
+@njit(cache=True, nogil=True)
+def translate(theta: Floats, scale: float, turned: bool, e: System, row: Floats, errors: Floats) -> None:
+    """Turn the covariance into the errors of the public parameters.
+
+    Public order: y, x, amplitude, sigma major, sigma minor, angle, offset. An error is NaN
+    where the parameter was held.
+    """
+    c = e.covariance
+    errors[:] = np.nan
+    for public, place in ((0, 0), (1, 1), (2, 2), (6, 6)):
+        if c[place, place] > 0.0:
+            errors[public] = np.sqrt(scale * c[place, place])
+    row[COVARIANCE_YX] = scale * c[0, 1]
+    mean, half, cos, sin = eigen(theta[3], theta[4], theta[5])
+    # derivatives of the two eigenvalues and of the angle by yy, yx, xx
+    narrow = (0.5 * (1.0 - cos), sin, 0.5 * (1.0 + cos))
+    wide = (0.5 * (1.0 + cos), -sin, 0.5 * (1.0 - cos))
+    if c[3, 3] > 0.0:
+        errors[3] = 0.5 * (mean - half) ** -1.5 * np.sqrt(scale * _form(c, wide))
+        errors[4] = 0.5 * (mean + half) ** -1.5 * np.sqrt(scale * _form(c, narrow))
+        if turned and half > 0.0:
+            turn = (0.25 * sin / half, 0.5 * cos / half, -0.25 * sin / half)
+            # an angle that is not known at all is uniform over half a turn
+            errors[5] = min(np.sqrt(scale * _form(c, turn)), np.pi / np.sqrt(12.0))
+    determinant = theta[3] * theta[5] - theta[4] ** 2
+    intensity = 2.0 * np.pi * theta[2] / np.sqrt(determinant)
+    by = np.zeros(9)
+    by[2] = 1.0 / theta[2]
+    by[3], by[4] = -0.5 * theta[5] / determinant, theta[4] / determinant
+    by[5] = -0.5 * theta[3] / determinant
+    variance = 0.0
+    for a in range(2, 6):
+        for b in range(2, 6):
+            variance += by[a] * c[a, b] * by[b]
+    row[INTENSITY] = intensity
+    row[SE_INTENSITY] = intensity * np.sqrt(scale * variance)
+
+
+@njit(cache=True, nogil=True)
+def _form(c: Floats, by: tuple[float, float, float]) -> float:
+    total = 0.0
+    for a in range(3):
+        for b in range(3):
+            total += by[a] * c[3 + a, 3 + b] * by[b]
+    return max(total, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def blank_deviance(
+    offset: float, free_offset: bool, floor: float, poisson: bool, box: Box, s: Scratch
+) -> float:
+    """Return the deviance of the best constant on the base alone; overwrites ``rate``."""
+    n = box.height * box.stride
+    if free_offset:
+        total = pixels = 0.0
+        for k in range(n):
+            total += s.seen[k] * (s.data[k] - s.base[k])
+            pixels += s.seen[k]
+        offset = total / pixels
+    if poisson:
+        offset = max(offset, 0.0)
+    for _ in range(20 if poisson and free_offset else 0):
+        pull = information = 0.0
+        for k in range(n):
+            mu = max(s.base[k] + offset, floor)
+            pull += s.seen[k] * (s.data[k] / mu - 1.0)
+            information += s.seen[k] / mu
+        change = max(pull / information, -0.9 * offset)
+        offset += change
+        if abs(change) <= 1e-6 * offset:
+            break
+    for k in range(n):
+        s.rate[k] = s.base[k] + offset
+        if poisson:
+            s.rate[k] = max(s.rate[k], floor)
+    return deviance(box, s, poisson)
+
+
+@njit(cache=True, nogil=True)
+def list_determined(theta: Floats, shape: int, offset: bool, plane: bool, e: System) -> int:
+    """List the free parameters that are not at a bound."""
+    return list_free(shape, offset and theta[6] != 0.0, plane, e.free)

@@ -1,0 +1,188 @@
+"""Fits of Gaussians for host arrays: numba, parallel over blocks of fits."""
+
+from typing import Any
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+
+from stempede_kernels.gaussian_fit import conclude
+from stempede_kernels.gaussian_fit.conclude import (
+    DEVIANCE,
+    PIXELS,
+    RATIO,
+    blank_deviance,
+    invert,
+    list_determined,
+    pool,
+    share,
+    spread,
+    translate,
+)
+from stempede_kernels.gaussian_fit.moments import FLOOR, deviance, gather, moments, rate
+from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
+from stempede_kernels.gaussian_fit.system import (
+    HELD,
+    ROTATED,
+    N,
+    assemble,
+    find_step,
+    list_free,
+    propose,
+    system,
+)
+from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, scratch
+
+CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
+BLOCK = 64
+
+
+def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
+    """Run the chosen fits on ``images`` (b, y, x) float32; see README for the arrays."""
+    if len(task.chosen) <= BLOCK or get_num_threads() == 1:
+        _fit_serial(images, task, rule, result)
+    else:
+        _fit_parallel(images, task, rule, result)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit_serial(images, task, rule, result):
+    _fit_block(images, 0, len(task.chosen), task, rule, result)
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+def _fit_parallel(images, task, rule, result):
+    n = len(task.chosen)
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        _fit_block(images, block * BLOCK, min(block * BLOCK + BLOCK, n), task, rule, result)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit_block(images, begin, end, task, rule, result):
+    s, m, e = scratch(rule.window), moments(), system()
+    for place in range(begin, end):
+        _fit_one(images, task.chosen[place], task, rule, result, s, m, e)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit_one(images, f, task, rule, result, s, m, e):
+    theta, middle, row = result.theta[f], task.middle[f], result.results[f]
+    frame = task.frame[f]
+    box = cut(images[frame], int(middle[0]), int(middle[1]), rule.window, s)
+    _add_neighbours(f, task, box, s)
+    variance = task.variance[frame]
+    floor, pixels = _prepare(box, s, rule.poisson, variance)
+    result.errors[f] = np.nan
+    row[:] = np.nan
+    row[PIXELS] = pixels
+    state, iterations, dev = _refine(theta, middle, box, s, m, e, rule, floor, pixels)
+    result.state[f], result.iterations[f] = state, iterations
+    if state == SINGULAR:
+        return
+    outside_y = abs(theta[0] - (box.y + 0.5 * (box.height - 1))) > 0.5 * box.height
+    if outside_y or abs(theta[1] - (box.x + 0.5 * (box.width - 1))) > 0.5 * box.width:
+        result.state[f] = OUT_OF_WINDOW
+    if not _conclude(f, theta, dev, variance, box, rule, task, result, e):
+        result.state[f] = SINGULAR
+        return
+    blank = blank_deviance(theta[6], rule.offset, floor, rule.poisson, box, s)
+    known = rule.poisson or variance == variance
+    if known:
+        scale = 1.0 if rule.poisson else variance
+        row[DEVIANCE], row[RATIO] = dev / scale, (blank - dev) / scale
+    else:
+        row[DEVIANCE], row[RATIO] = dev, pixels * np.log(blank / dev)
+
+
+@njit(cache=True, nogil=True)
+def _add_neighbours(f, task, box, s):
+    for pair in range(task.first[f], task.first[f + 1]):
+        other = task.known[task.beside[pair]]
+        if other[2] > 0.0:
+            draw(other, box, s)
+            add_to_base(other[2], box, s)
+
+
+@njit(cache=True, nogil=True)
+def _prepare(box, s, poisson, variance):
+    """Add read noise to both sides; return the smallest rate and the number of pixels."""
+    total = pixels = 0.0
+    shift = variance if poisson else 0.0
+    for k in range(box.height * box.stride):
+        total += s.seen[k] * s.data[k]
+        pixels += s.seen[k]
+        s.data[k] += s.seen[k] * shift
+        s.base[k] += shift
+    mean = max(total / max(pixels, 1.0), 0.0) + shift
+    return (FLOOR * mean if poisson else -np.inf), pixels
+
+
+@njit(cache=True, nogil=True)
+def _refine(theta, middle, box, s, m, e, rule, floor, pixels):
+    """Fisher scoring with damping; a step that does not lower the deviance is not taken."""
+    n = list_free(rule.shape, rule.offset, rule.plane, e.free)
+    finite = np.isfinite(theta).all() and theta[2] > 0.0
+    if not finite or pixels <= n or (rule.poisson and floor <= 0.0):
+        return SINGULAR, 0, np.nan
+    draw(theta, box, s)
+    rate(theta, middle, box, s, floor)
+    dev = deviance(box, s, rule.poisson)
+    gather(theta, box, s, rule.poisson, m)
+    assemble(theta, middle, m, rule.shape, e)
+    damping, state, iteration = 1e-3, MAX_ITERATIONS, 0
+    while iteration < rule.iterations:
+        iteration += 1
+        n = list_free(rule.shape, rule.offset, rule.plane, e.free)
+        if not find_step(theta, n, damping, rule.poisson, e):
+            damping = max(10.0 * damping, 1e-2)
+            if damping > 1e6:
+                return SINGULAR, iteration, dev
+            continue
+        length = propose(theta, rule.window, rule.shape, e)
+        draw(e.trial, box, s)
+        rate(e.trial, middle, box, s, floor)
+        tried = deviance(box, s, rule.poisson)
+        if tried <= dev + 1e-12 * abs(dev):
+            theta[:] = e.trial
+            dev = tried
+            gather(theta, box, s, rule.poisson, m)
+            assemble(theta, middle, m, rule.shape, e)
+            damping *= 0.1
+        else:
+            damping = max(10.0 * damping, 1e-2)
+        if length <= rule.tolerance:
+            state = CONVERGED
+            break
+    return state, iteration, dev
+
+
+@njit(cache=True, nogil=True)
+def _conclude(f, theta, dev, variance, box, rule, task, result, e):
+    """Write errors and what is pooled; say whether the information could be inverted."""
+    n = list_determined(theta, rule.shape, rule.offset, rule.plane, e)
+    if not invert(n, e):
+        return False
+    scale = 1.0
+    if not rule.poisson:
+        freedom = result.results[f, PIXELS] - n
+        scale = variance if variance == variance else dev / max(freedom, 1.0)
+    shape = rule.shape
+    if rule.pooled != HELD:
+        shape = rule.pooled
+        _fold_circular(shape, e)
+        pool(n, shape, e, result.pooled[f])
+        result.pooled[f] /= scale
+        share(n, shape, task.shape_covariance[f] / scale, e)
+    spread(shape, e)
+    translate(theta, scale, shape == ROTATED, e, result.results[f], result.errors[f])
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _fold_circular(shape, e):
+    """Sum the two precisions where they are one parameter."""
+    if shape == conclude.CIRCULAR:
+        for a in range(N):
+            e.full[3, a] += e.full[5, a]
+        for a in range(N):
+            e.full[a, 3] += e.full[a, 5]
+        e.gradient[3] += e.gradient[5]
