@@ -123,6 +123,10 @@ class Nodes:
         stacked = sparse.vstack([self.weights, sparse.csr_array(weights)], format="csr")
         return Nodes(np.vstack([self.yx, yx]), stacked, self.covariance)
 
+    def only(self, which: Any) -> Nodes:
+        """Return some of the nodes; they still know all columns."""
+        return Nodes(self.yx[which], self.weights[which], self.covariance)
+
     @cached_property
     def noise(self) -> Any:
         """(2 n, 2 n) CSR covariance of the columns, first all y, then all x."""
