@@ -9,7 +9,7 @@ from scipy import special
 from stempede.cli import main
 from stempede.errors import InputError
 from stempede.io.sources import open_frames
-from stempede.simulate.columns import Dot, Scan, Scene, Tilt, frames, render, series
+from stempede.simulate.columns import Dot, Scan, Scene, Tilt, frames, lay_out, render, series
 from stempede.simulate.dot import layers_of
 from stempede.simulate.scan import Gaussians, expected
 
@@ -213,6 +213,8 @@ def test_a_frame_depends_on_seed_and_number_alone():
     assert np.array_equal(later[0], alone[0])
     assert not np.array_equal(alone[0], render(scene, 1, seed=6)[0])
     sites = alone[1]["truth_sites"]
+    placed = lay_out(scene, 1, seed=5)["truth_sites"]
+    assert all(np.array_equal(placed[n], sites[n]) for n in sites.schema.names)
     assert np.bincount(sites["crystal"]).tolist() == [20, 16]
     turns = alone[1]["truth_crystals"]["rotation_deg"]
     assert abs(turns[0] - turns[1]) > 1

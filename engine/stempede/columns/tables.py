@@ -132,7 +132,7 @@ CRYSTALS = declare(
             Field("n_cells", "int64"),
             _f("origin_y_px", "px", "lattice point (0, 0) of the linear fit"),
             _f("origin_x_px", "px"),
-            _f("a_y_px", "px", "lattice vector a of the fit over all columns"),
+            _f("a_y_px", "px", "lattice vector a: least squares over the Pb columns"),
             _f("a_x_px", "px"),
             _f("b_y_px", "px"),
             _f("b_x_px", "px"),
@@ -171,7 +171,9 @@ LAYERS = declare(
             Field("crystal", "int64", "", "null in rows pooled over crystals", nullable=True),
             Field("sample", "string"),
             Field("view", "string"),
-            Field("layer", "int64", "", "0 is outermost"),
+            Field(
+                "layer", "int64", "", "0 is outermost; null where of a whole crystal", nullable=True
+            ),
             Field("quantity", "string", "", "staggered_tilt_deg | abs_tilt_deg | a_nm | ..."),
             Field("n_sites", "int64"),
             Field("n_crystals", "int64"),

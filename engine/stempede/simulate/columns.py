@@ -26,7 +26,7 @@ from stempede.simulate.scan import Gaussians, Scan, expected, record, support
 from stempede.simulate.tilt_field import Tilt
 from stempede.tables import Table
 
-__all__ = ["Dot", "Scan", "Scene", "Tilt", "frames", "render", "series"]
+__all__ = ["Dot", "Scan", "Scene", "Tilt", "frames", "lay_out", "render", "series"]
 
 _ATTEMPTS = 300
 
@@ -63,6 +63,15 @@ def render(scene: Scene, frame: int, seed: int = 0) -> tuple[np.ndarray, dict[st
     centres = _centres(scene, built, rng)
     disorder = _disorder(scene, built, centres, rng)
     return _record(scene, frame, built, centres, disorder, rng)
+
+
+def lay_out(scene: Scene, frame: int, seed: int = 0) -> dict[str, Table]:
+    """Return the truth that ``render`` gives for this frame, without its image."""
+    rng = np.random.default_rng([seed, frame])
+    built = [build(dot, scene.scan.pixel_size_nm, rng) for dot in scene.dots]
+    centres = _centres(scene, built, rng)
+    parts = [_placed(scene.scan, b["columns"], c) for b, c in zip(built, centres, strict=True)]
+    return _truth(scene.scan, frame, built, centres, parts)
 
 
 def frames(
