@@ -165,6 +165,7 @@ def fit_gaussians(
         plane=plane,
         tolerance=float(tolerance),
         iterations=int(max_iterations),
+        dominance=0.0,
     )
     engine = implementation(__name__, images)
     prepared = interop.as_torch(images).float().contiguous() if on_gpu(images) else _host(images)

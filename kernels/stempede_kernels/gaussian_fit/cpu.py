@@ -34,6 +34,8 @@ from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, scratch
 
 CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 BLOCK = 64
+# neighbours below this share of the offset disturb no pixel
+FAINT = 0.1
 
 
 def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
@@ -68,7 +70,9 @@ def _fit_one(images, f, task, rule, result, s, m, e):
     theta, middle, row = result.theta[f], task.middle[f], result.results[f]
     frame = task.frame[f]
     box = cut(images[frame], int(middle[0]), int(middle[1]), rule.window, s)
-    _add_neighbours(f, task, box, s)
+    if task.first[f] < task.first[f + 1]:
+        _add_neighbours(f, task, box, s)
+        _leave_to_neighbours(theta, rule.dominance, box, s)
     variance = task.variance[frame]
     floor, pixels = _prepare(box, s, rule.poisson, variance)
     result.errors[f] = np.nan
@@ -100,6 +104,17 @@ def _add_neighbours(f, task, box, s):
         if other[2] > 0.0:
             draw(other, box, s)
             add_to_base(other[2], box, s)
+
+
+@njit(cache=True, nogil=True)
+def _leave_to_neighbours(theta, dominance, box, s):
+    """Leave out pixels where the neighbours rise above the background and drown the fit's own."""
+    draw(theta, box, s)
+    for k in range(box.height * box.stride):
+        faint = s.base[k] <= FAINT * theta[6]
+        if not (faint or theta[2] * s.bell[k] >= dominance * s.base[k]):
+            s.seen[k] = 0.0
+            s.data[k] = 0.0
 
 
 @njit(cache=True, nogil=True)

@@ -32,6 +32,9 @@ class Rule(NamedTuple):
         A fit ends with a step whose every part is below; README names the units.
     iterations : int
         Largest number of steps; 0 evaluates only.
+    dominance : float
+        Pixels where the fit's own Gaussian, at its start, is below this share of its
+        neighbours are left out.
     """
 
     window: int
@@ -42,6 +45,7 @@ class Rule(NamedTuple):
     plane: bool
     tolerance: float
     iterations: int
+    dominance: float
 
 
 class Task(NamedTuple):

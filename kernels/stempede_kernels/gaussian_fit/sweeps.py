@@ -23,6 +23,8 @@ SETTLED_SHARE = 0.01
 # a Gaussian ends where it falls to exp(-4.5² / 2) = 4e-5
 REACH_SIGMA = 4.5
 FAILED = (3, 4)
+# what a fit leaves to its neighbours: at first, while starts are rough, all that is theirs
+FIRST_DOMINANCE, DOMINANCE = 1.0, 0.1
 
 
 class Input(NamedTuple):
@@ -49,7 +51,8 @@ def run(fit: Engine, given: Input, rule: Rule, neighbours: bool, sweeps: int) ->
     while len(chosen) and sweep < sweeps:
         sweep += 1
         task = Task(chosen, given.frame, middle, first, beside, known, given.variance, spread)
-        fit(given.images, task, rule, result)
+        dominance = FIRST_DOMINANCE if sweep == 1 else DOMINANCE
+        fit(given.images, task, rule._replace(dominance=dominance), result)
         again = np.zeros(n, bool)
         if group is not None:
             spread, again = share_shape(result, group, rule.pooled, rule.window)
@@ -70,7 +73,7 @@ def run(fit: Engine, given: Input, rule: Rule, neighbours: bool, sweeps: int) ->
 def _evaluate(fit: Engine, images: Any, task: Task, rule: Rule, result: Answer) -> None:
     """Fill errors for the final shape, keeping what was found."""
     state, iterations = result.state.copy(), result.iterations.copy()
-    fit(images, task, rule._replace(iterations=0), result)
+    fit(images, task, rule._replace(iterations=0, dominance=DOMINANCE), result)
     singular = result.state == FAILED[0]
     result.state[:] = np.where(singular, result.state, state)
     result.iterations[:] = iterations
