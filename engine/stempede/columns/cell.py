@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stempede.columns.directions import Grid, lattice_weight, mean_lattice, role_of
+from stempede.columns.directions import Grid, crystal_lattice, role_of
 from stempede.columns.forms import Form, Nodes, linearise
 from stempede.columns.network import Network
 
@@ -20,7 +20,7 @@ _CORNERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)])
 
 @dataclass(frozen=True)
 class Lattice:
-    """Mean lattice of a crystal, fitted to its B and A columns; px of equal size.
+    """Mean lattice of a crystal, fitted to its B columns; px of equal size.
 
     Parameters
     ----------
@@ -38,11 +38,8 @@ class Lattice:
         """Fit the lattice of a network; None where its columns do not span one."""
         ij = network.ij2 / 2
         covariance = network.nodes.covariance
-        for roles in ("BA", "BAX"):
-            rows = mean_lattice(ij, lattice_weight(ij, network.seen, covariance, roles))
-            if rows is not None:
-                break
-        else:
+        rows = crystal_lattice(ij, network.seen, covariance)
+        if rows is None:
             return None
         nodes = Nodes.of(network.nodes.yx[: len(ij)], covariance)
         fitted = nodes.with_points(rows @ nodes.yx, rows)

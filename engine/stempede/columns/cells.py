@@ -33,9 +33,8 @@ _BARE = (
 class CellsStage:
     """Measure the cells of every crystal: the ``cells`` table.
 
-    The crystals get the mean lattice: least squares over the B and A columns, each sublattice
-    with an offset of its own. X columns stand aside by the tilt, which the rim does not cancel.
-    Lengths are not corrected for scan distortion.
+    The crystals get the mean lattice: least squares over the B columns; others help only where
+    these do not span it. Lengths are not corrected for scan distortion.
 
     Strain is the tensor U - 1 of the polar decomposition F = R U, in the axes of the reference
     (along a, and a quarter turn from it towards +y). Against the mean lattice its mean is zero

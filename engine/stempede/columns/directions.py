@@ -102,22 +102,26 @@ def mean_lattice(ij: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
     return rows
 
 
-def lattice_weight(
-    ij: np.ndarray, seen: np.ndarray, covariance: np.ndarray, roles: str = "BA"
-) -> np.ndarray:
-    """Return (n,) weights for ``mean_lattice``: one over the typical variance of each sublattice.
+def crystal_lattice(ij: np.ndarray, seen: np.ndarray, covariance: np.ndarray) -> np.ndarray | None:
+    """Return the ``mean_lattice`` of a crystal, from its B columns where they span it.
 
-    X columns stand beside their lattice points by the tilt, alternately; at the rim the
-    alternation does not cancel. B and A columns carry the lattice unless told otherwise.
+    A columns stand half a cell further out, and would weigh the rim of an uneven crystal
+    differently: they help only where B alone does not span the lattice, weighted by one over
+    each sublattice's typical variance. X columns stand aside by the tilt, which does not cancel
+    at the rim.
     """
     role = role_of(np.rint(2 * ij).astype(np.int64))
     variance = np.trace(covariance, axis1=1, axis2=2)
-    weight = np.zeros(len(ij))
-    for name in roles:
-        here = seen & (role == name)
-        known = here & np.isfinite(variance) & (variance > 0)
-        weight[here] = 1 / np.median(variance[known]) if known.any() else 1.0
-    return weight
+    for roles in ("B", "BA"):
+        weight = np.zeros(len(ij))
+        for name in roles:
+            here = seen & (role == name)
+            known = here & np.isfinite(variance) & (variance > 0)
+            weight[here] = 1 / np.median(variance[known]) if known.any() else 1.0
+        rows = mean_lattice(ij, weight)
+        if rows is not None:
+            return rows
+    return None
 
 
 def role_of(ij2: np.ndarray) -> np.ndarray:

@@ -19,13 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from stempede.columns.directions import (
-    Grid,
-    lattice_weight,
-    local_vectors,
-    mean_lattice,
-    role_of,
-)
+from stempede.columns.directions import Grid, crystal_lattice, local_vectors, role_of
 from stempede.columns.forms import Form, Nodes, linearise
 from stempede.tables import Table
 
@@ -275,10 +269,7 @@ def _stand_ins(
     places = np.flatnonzero(lacking.any(axis=1))
     if not len(places):
         return nodes, towards
-    ij = ij2 / 2
-    spare = mean_lattice(ij, lattice_weight(ij, seen, nodes.covariance))
-    if spare is None:
-        spare = mean_lattice(ij, lattice_weight(ij, seen, nodes.covariance, "BAX"))
+    spare = crystal_lattice(ij2 / 2, seen, nodes.covariance)
     seen_b = seen & (role_of(ij2) == "B")
     vectors = local_vectors(ij2, seen_b, sites[places], spare, given)
     own = sparse.eye_array(len(ij2), format="csr")[sites[places]]
