@@ -192,11 +192,15 @@ def _of_sites(
 
 
 def rms(square: np.ndarray, se_square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the signed root of a second moment, and half the span of its one-sigma interval.
+    """Return the signed root of a second moment and its standard error.
 
-    Near zero a root has no slope to carry an error through; the interval has.
+    Near zero a root has no slope to carry an error through: the error is half the longer side
+    of the two-sigma interval, so that a root stands two errors from zero where its moment does.
     """
-    root = np.sign(square) * np.sqrt(np.abs(square))
-    high, low = square + se_square, square - se_square
-    span = np.sign(high) * np.sqrt(np.abs(high)) - np.sign(low) * np.sqrt(np.abs(low))
-    return root, span / 2
+
+    def root(x: np.ndarray) -> np.ndarray:
+        return np.asarray(np.sign(x) * np.sqrt(np.abs(x)))
+
+    value = root(square)
+    above, below = root(square + 2 * se_square) - value, value - root(square - 2 * se_square)
+    return value, np.maximum(above, below) / 2
