@@ -1,0 +1,266 @@
+"""Spectrum: cells that a frame's power spectrum speaks for, told from their harmonics.
+
+A square of bright spots may be the cell's, that of half the cell, or one turned by 45°. What
+decides is the pattern of strengths: the basis of the recipe predicts amplitude and phase of
+every spot, and its correlation with what the frame holds is largest for the true cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stempede.backend import Backend
+from stempede.columns.crystal import Crystal
+from stempede.columns.response import Response
+
+STAGE = "columns.lattice"
+ORDERS = 3
+"""Highest index of a spot that is compared."""
+_LEAST_POWER = 14.0
+"""Power of a spot over the noise's mean; noise alone reaches ln(number of pixels)."""
+_MOST_SPOTS = 36
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A lattice: ``position = origin + i a + j b``, rows (y, x) in px.
+
+    Parameters
+    ----------
+    origin : (2,) float64 array
+        A site of the octahedra's centres.
+    vectors : (2, 2) float64 array
+        Rows a and b.
+    score : float
+        Correlation of the basis with the frame, in standard deviations of its noise.
+    """
+
+    origin: np.ndarray
+    vectors: np.ndarray
+    score: float = 0.0
+
+    @property
+    def edge_px(self) -> float:
+        """Geometric mean of both edges."""
+        return float(np.sqrt(abs(np.linalg.det(self.vectors))))
+
+    def at(self, ij: np.ndarray) -> np.ndarray:
+        """Return (n, 2) positions of (n, 2) lattice coordinates."""
+        return self.origin + ij @ self.vectors
+
+    def coordinates(self, yx: np.ndarray) -> np.ndarray:
+        """Return (n, 2) lattice coordinates of (n, 2) positions."""
+        return (yx - self.origin) @ np.linalg.inv(self.vectors)
+
+
+@dataclass(frozen=True)
+class _Spots:
+    """Maxima of the power spectrum: (n, 2) cycles/px, and the map they were read from."""
+
+    k: np.ndarray
+    power: np.ndarray
+    near: np.ndarray
+    step: np.ndarray
+
+
+def find_cell(
+    image: np.ndarray, seen: Response, crystal: Crystal, backend: Backend, *, edge_px: float = 0.0
+) -> Cell | None:
+    """Return the cell that explains most of an image, or None.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+        Counts to search, on the device, zero mean, zero where nothing is to be searched.
+    seen : Response
+        For the columns' width.
+    crystal : Crystal
+    backend : Backend
+    edge_px : float
+        Nominal edge of the cell where the frame is calibrated: cells off by more than a
+        tenth or so lose score. 0 leaves the edge to the spots alone.
+    """
+    size, sigma = min(image.shape), seen.sigma_px
+    spots = _spots(image, sigma, backend, longest=size / 2.5)
+    if len(spots.k) < 2:
+        return None
+    bases = _hypotheses(spots.k)
+    edges = 1 / np.sqrt(np.abs(np.linalg.det(bases)))
+    fits = (edges > 4.5 * sigma) & (edges < size / 2)
+    bases, edges = bases[fits], edges[fits]
+    if not len(bases):
+        return None
+    prior = _prior(edges, edge_px)
+    order = np.argsort(-_strength(bases, spots, crystal, sigma) * prior)
+    best: Cell | None = None
+    for basis in _distinct(bases[order], most=10):
+        cell = _phased(image, _refined(basis, spots), crystal, sigma, backend)
+        cell = replace(cell, score=cell.score * float(_prior(np.array([cell.edge_px]), edge_px)[0]))
+        if best is None or cell.score > best.score:
+            best = cell
+    return best
+
+
+def _prior(edges: np.ndarray, edge_px: float) -> np.ndarray:
+    """Return factors from 0.6 to 1 that prefer the nominal edge."""
+    if not edge_px:
+        return np.ones(len(edges))
+    return 0.6 + 0.4 * np.exp(-0.5 * (np.log(edges / edge_px) / 0.1) ** 2)
+
+
+def _spots(image: np.ndarray, sigma: float, backend: Backend, longest: float) -> _Spots:
+    """Find the spots of an image that stand out of the noise at their distance from zero."""
+    xp = backend.xp
+    coarse = max(1, int(sigma / 1.2))
+    height, width = (n // coarse for n in image.shape)
+    cut = image[: height * coarse, : width * coarse]
+    small = cut.reshape(height, coarse, width, coarse).mean(axis=(1, 3))
+    padded = (2 * height, 2 * width)
+    power = xp.abs(xp.fft.fftshift(xp.fft.fft2(small, s=padded))) ** 2
+    power = backend.download(power.astype(xp.float32), STAGE)
+    step = 1 / (np.array(padded) * coarse)
+    ky, kx = ((np.arange(n) - n // 2) * s for n, s in zip(padded, step))
+    k = np.hypot(ky[:, None], kx[None, :])
+    ratio = power / _noise_floor(power, k)
+    near = backend.ndimage.maximum_filter(backend.xp.asarray(ratio), size=3)
+    near = backend.download(near, STAGE)
+    top = (ratio == near) & (k > 1 / longest) & (k < 0.36 / sigma) & (ratio > _LEAST_POWER)
+    top &= (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx[None, :] > 0))
+    y, x = np.nonzero(top)
+    order = np.argsort(-ratio[y, x])[:_MOST_SPOTS]
+    y, x = y[order], x[order]
+    place = np.stack([y + _bend(power, y, x, 0), x + _bend(power, y, x, 1)], 1)
+    return _Spots((place - np.array(padded) // 2) * step, ratio[y, x], near, step)
+
+
+def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Return the noise's mean power at each distance from zero: from ring medians."""
+    ring = (k / k.max() * 60).astype(int).ravel()
+    order = np.argsort(ring, kind="stable")
+    edges = np.searchsorted(ring[order], np.arange(ring.max() + 2))
+    values = power.ravel()[order]
+    medians = [
+        np.median(values[a:b]) if b > a else np.nan for a, b in zip(edges[:-1], edges[1:])
+    ]
+    floor = np.array(medians) / np.log(2)
+    floor = np.where(floor > 0, floor, np.nanmax(floor) if np.nanmax(floor) > 0 else 1.0)
+    return floor[ring].reshape(power.shape).astype(np.float32)
+
+
+def _bend(power: np.ndarray, y: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
+    """Return the vertex offset of log power along one axis at each maximum."""
+    shift = np.array([axis == 0, axis == 1], dtype=int)
+    size = np.array(power.shape)
+
+    def at(sign: int) -> np.ndarray:
+        return np.log(
+            power[
+                (y + sign * shift[0]).clip(0, size[0] - 1),
+                (x + sign * shift[1]).clip(0, size[1] - 1),
+            ]
+            + 1e-30
+        )
+
+    before, here, after = at(-1), at(0), at(1)
+    bend = 2 * here - before - after
+    return np.where(bend > 0, (after - before) / 2 / np.where(bend > 0, bend, 1), 0).clip(-0.5, 0.5)
+
+
+def _hypotheses(k: np.ndarray) -> np.ndarray:
+    """Return (n, 2, 2) reciprocal bases: pairs of spots, their halves, and the 45° cell."""
+    first, second = np.triu_indices(len(k), 1)
+    pairs = np.stack([k[first], k[second]], 1)
+    pairs = np.concatenate(
+        [pairs, np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], 1) / 2, pairs / 2]
+    )
+    length = np.hypot(pairs[..., 0], pairs[..., 1])
+    cross = pairs[:, 0, 0] * pairs[:, 1, 1] - pairs[:, 0, 1] * pairs[:, 1, 0]
+    sine = np.abs(cross) / np.maximum(length.prod(1), 1e-12)
+    aspect = length.max(1) / np.maximum(length.min(1), 1e-12)
+    return pairs[(sine > np.sin(np.radians(70))) & (aspect < 1.4)]
+
+
+def _indices() -> np.ndarray:
+    """Return the spots compared, half of the plane: (n, 2) int."""
+    h, k = np.mgrid[-ORDERS : ORDERS + 1, -ORDERS : ORDERS + 1].reshape(2, -1)
+    return np.stack([h, k], 1)[(h > 0) | ((h == 0) & (k > 0))]
+
+
+def _amplitudes(crystal: Crystal, hk: np.ndarray) -> np.ndarray:
+    """Return the basis' structure factors: (n,) complex, without the columns' width."""
+    phase = np.exp(-2j * np.pi * hk @ crystal.positions().T)
+    return phase @ np.array([s.brightness for s in crystal.sites])
+
+
+def _damping(k: np.ndarray, sigma: float) -> np.ndarray:
+    return np.exp(-2 * (np.pi * sigma) ** 2 * np.sum(k**2, -1))
+
+
+def _strength(bases: np.ndarray, spots: _Spots, crystal: Crystal, sigma: float) -> np.ndarray:
+    """Score bases by the amplitudes near their spots, phases left out."""
+    hk = _indices()
+    k = hk @ bases
+    size = np.array(spots.near.shape)
+    index = np.rint(k / spots.step).astype(int) + size // 2
+    inside = ((index >= 0) & (index < size)).all(-1)
+    index = index.clip(0, size - 1)
+    # three expected for the largest of nine bins of noise
+    power = np.where(inside, spots.near[index[..., 0], index[..., 1]] - 3, 0).clip(0)
+    model = np.abs(_amplitudes(crystal, hk)) * _damping(k, sigma)
+    return (model * np.sqrt(power)).sum(1) / np.sqrt((model**2).sum(1))
+
+
+def _distinct(bases: np.ndarray, most: int) -> list[np.ndarray]:
+    """Return the first bases that differ as lattices."""
+    kept: list[np.ndarray] = []
+    for basis in bases:
+        turns = [np.linalg.solve(other.T, basis.T) for other in kept]
+        if not any(np.abs(t - np.rint(t)).max() < 0.1 and abs(abs(np.linalg.det(t)) - 1) < 0.2 for t in turns):
+            kept.append(basis)
+        if len(kept) == most:
+            break
+    return kept
+
+
+def _refined(basis: np.ndarray, spots: _Spots) -> np.ndarray:
+    """Fit a reciprocal basis to the spots that it indexes."""
+    for _ in range(3):
+        hk = spots.k @ np.linalg.inv(basis)
+        near = np.rint(hk)
+        known = (np.abs(hk - near).max(1) < 0.15) & (np.abs(near).max(1) > 0)
+        known &= np.abs(near).max(1) <= ORDERS
+        weight = np.sqrt(spots.power[known])[:, None]
+        if np.linalg.matrix_rank(near[known] * weight) < 2:
+            return basis
+        basis = np.linalg.lstsq(near[known] * weight, spots.k[known] * weight, rcond=None)[0]
+    return basis
+
+
+def _phased(
+    image: np.ndarray, basis: np.ndarray, crystal: Crystal, sigma: float, backend: Backend
+) -> Cell:
+    """Find the origin of a lattice, and how well the basis correlates with the image there."""
+    hk = _indices()
+    k = hk @ basis
+    model = _amplitudes(crystal, hk) * _damping(k, sigma)
+    found = _transform(image, k, backend)
+    grid = np.stack(np.mgrid[:24, :24], -1).reshape(-1, 2) / 24
+    turn = np.exp(2j * np.pi * grid @ hk.T)
+    match = (turn @ (np.conj(model) * found)).real
+    best = int(np.argmax(match))
+    vectors = np.linalg.inv(basis).T
+    # variance of the real part: half of the image's summed square
+    noise = np.sqrt(float((image**2).sum()) / 2 * np.sum(np.abs(model) ** 2))
+    return Cell(grid[best] @ vectors, vectors, float(match[best] / max(noise, 1e-12)))
+
+
+def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray:
+    """Return sum of image · exp(-2πi k·r) at (n, 2) frequencies, as two matrix products."""
+    xp = backend.xp
+    y, x = (xp.arange(n, dtype=xp.float32) for n in image.shape)
+    ky, kx = (xp.asarray(k[:, c].astype(np.float32)) for c in (0, 1))
+    along_x = image @ xp.exp(-2j * np.pi * x[:, None] * kx[None, :]).astype(xp.complex64)
+    along_y = xp.exp(-2j * np.pi * y[:, None] * ky[None, :]).astype(xp.complex64)
+    return backend.download((along_x * along_y).sum(0), STAGE)
