@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from stempede.columns.directions import Grid, crystal_lattice, role_of
 from stempede.columns.forms import Form, Nodes, linearise
 from stempede.columns.network import Network
 
-_MOST_COLUMNS = 3000
-"""Up to here the mean lattice's own error is part of the strains'; beyond, it is under a hundredth
-of theirs and every strain would depend on every column."""
+_MOST_COLUMNS = 1500
+"""Up to here the mean lattice's own error is part of the strains'; beyond, it is a hundredth of
+theirs or less, and every strain would depend on every column."""
 
 _CORNERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)])
 
@@ -168,7 +169,7 @@ def _strains(cells: Cells, lattice: Lattice | None, given: np.ndarray | None) ->
     first = len(nodes.yx)
     weights = lattice.vectors.weights
     if weights.shape[1] > _MOST_COLUMNS:
-        weights = 0 * weights
+        weights = sparse.csr_array(weights.shape)
     nodes = nodes.with_points(lattice.vectors.yx, weights)
     index = np.column_stack([cells.corners, np.full((len(cells), 2), (first, first + 1))])
 

@@ -175,7 +175,8 @@ def local_vectors(
             (both[:, :, axis][keep], (at[0], columns[keep])), shape=(len(places), len(ij2))
         )
         if spare is not None:
-            matrix = matrix + sparse.csr_array((~spans)[:, None] * spare[1 + axis][None])
+            alone = sparse.csr_array((~spans)[:, None].astype(np.float64))
+            matrix = matrix + alone @ sparse.csr_array(spare[1 + axis][None])
         else:
             constants[axis, ~spans] = given[axis]
         sums.append(sparse.csr_array(matrix))
