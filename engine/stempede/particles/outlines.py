@@ -28,6 +28,8 @@ FAINT_FACTORS = (8, 6, 4)
 LEVELS = 512
 # what may be a support, as a share of the frame, and what stands on it
 SUPPORT, STRONGEST_ON_SUPPORT, CLEARLY_STRONGER = 0.01, 24.0, 1.4
+# share of a strength beyond ``strongest`` that counts
+BEYOND_KNEE = 0.25
 # what counts towards a scale: outlines well above noise, and beyond some point no more
 CLEAR, FULL = 3.5, 8.0
 # mean radius in blocks above which a view resolves its particles
@@ -73,7 +75,7 @@ class Sharpness:
     contrast_share : float
         And as a share of the frame's typical contrast.
     strongest : float
-        What a pixel's strength counts for at most.
+        Strength beyond which more counts for a quarter only.
     frame_px : int
         Pixels of the whole frame, of which a tile may be looked at.
     """
@@ -250,7 +252,6 @@ def view_through(
     strength = gradient(smooth, xp)
     strength *= seen
     strength /= usual_gradient(strength, seen, sharp, xp)
-    xp.minimum(strength, np.float32(STRONGEST_ON_SUPPORT), out=strength)
     levels = quantise(smooth, seen, xp)
     frame = sharp.frame_px / factor**2
     area = sharp.largest * frame
@@ -258,7 +259,7 @@ def view_through(
         stage,
         sharp_regions,
         levels,
-        xp.minimum(strength, np.float32(sharp.strongest)),
+        soften(strength, sharp.strongest, xp),
         floor=sharp.floor,
         share=sharp.share,
         min_area_px=SMALLEST_PX,
@@ -267,7 +268,8 @@ def view_through(
         max_thickness_px=sharp.thickness * float(np.sqrt(area / np.pi)),
     )
     regions = np.asarray(regions.get() if hasattr(regions, "get") else regions)
-    support = support_strength(labels, regions, strength, SUPPORT * frame, backend)
+    bounded = soften(strength, STRONGEST_ON_SUPPORT, xp)
+    support = support_strength(labels, regions, bounded, SUPPORT * frame, backend)
     if len(regions):
         contrast = contrasts(smooth, labels, len(regions), xp, ndimage)
         # the highest speck that texture alone makes over the frame
@@ -276,6 +278,16 @@ def view_through(
         table = xp.asarray(np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32))
         labels, regions = table[labels], regions[kept]
     return View(factor, smooth, labels, regions, support)
+
+
+def soften(strength: Any, knee: float, xp: Any = np) -> Any:
+    """Return strengths of which what lies above the knee counts for a quarter.
+
+    A few very strong outlines do not make the others look weak then, and yet an outline is
+    strongest where it is steepest, not equally so over the width of its blur.
+    """
+    below = xp.minimum(strength, np.float32(knee))
+    return below + np.float32(BEYOND_KNEE) * (strength - below)
 
 
 def support_strength(
