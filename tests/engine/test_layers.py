@@ -151,6 +151,7 @@ def test_tiles_keep_groups_apart_and_the_mean_and_its_error():
     found = tiled(n.staggered, n.i, n.j, core, shell)
     assert 100 < len(found.value) <= 500
     assert not np.any(found.core & found.shell)
+    assert np.ptp(found.ij[:, 0]) == pytest.approx(30, abs=1)
     small = tiled(n.staggered.take(shell), n.i[shell], n.j[shell], core[shell], shell[shell])
     assert small.value == pytest.approx(n.staggered_tilt_deg[shell])
     square = core & (n.i // 2 == 1) & (n.j // 2 == -2)

@@ -14,7 +14,7 @@ MOST_SITES = 500
 
 @dataclass(frozen=True)
 class Tiled:
-    """Values of sites or of squares of them, with their covariance."""
+    """Values of sites or of squares of them, with their covariance; ``ij`` in cells."""
 
     value: np.ndarray
     covariance: np.ndarray
@@ -50,5 +50,5 @@ def tiled(form: Form, i: np.ndarray, j: np.ndarray, core: np.ndarray, shell: np.
         part.covariance(rows),
         core[at],
         shell[at],
-        rows @ np.column_stack([i, j])[known] / edge,
+        rows @ np.column_stack([i, j])[known],
     )
