@@ -236,6 +236,15 @@ def test_one_reversed_site_is_no_domain():
     assert crystals["staggered_tilt_deg"] > 7
 
 
+def test_a_part_that_stands_alone_is_no_domain_of_its_own():
+    made = dot((9, 8))
+    columns = made.columns(np.random.default_rng(5))
+    gap = (columns["species"] == "Pb+X") & (columns["i"] == 2)
+    domains = find_domains(Network.of(changed(columns, gap, accepted=False)))
+    assert len(domains.sign) == 1
+    assert (domains.label == 0).all()
+
+
 def test_mean_over_domains_does_not_cancel():
     made = dot((10, 9), lambda i, j: 8.0 if i < -1 else -8.0)
     octahedra, crystals = octahedra_of(made.columns(np.random.default_rng(1)))

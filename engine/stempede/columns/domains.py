@@ -38,9 +38,10 @@ class Domains:
     Parameters
     ----------
     label : (s,) int64 array
-        0 the largest; ``MISSING`` for sites without a tilt.
+        Phase of each site: 0 that of most sites, 1 the other, be it in one part or several;
+        ``MISSING`` for sites without a tilt.
     sign : (d,) float64 array
-        Of each domain's mean staggered tilt, +1 or -1.
+        Of the mean staggered tilt of each phase, +1 or -1.
     """
 
     label: np.ndarray
@@ -52,7 +53,7 @@ class Domains:
         return np.asarray(network.parity * sign)
 
     def alignment(self) -> np.ndarray:
-        """Return (s,) sign that turns each site into the largest domain's phase; 0 without tilt."""
+        """Return (s,) sign that turns each site into phase 0; 0 for sites without a tilt."""
         relative = self.sign * self.sign[0]
         return np.where(self.label >= 0, relative[np.maximum(self.label, 0)], 0.0)
 
@@ -79,13 +80,9 @@ def find_domains(network: Network, *, level: float = 0.005, least: int = 4) -> D
     field = _Field.of(network, known)
     side = _cut(field)
     side = _tested(field, side, level, least)
-    parts = _parts(field, side)
-    size = np.bincount(parts)
-    rank = np.empty(len(size), np.int64)
-    rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
-    parts = rank[parts]
-    label[known] = parts
-    mean = np.bincount(parts, field.tilt) / np.bincount(parts)
+    phase = np.where(side == (2 * side.sum() > len(side)), 0, 1)
+    label[known] = phase
+    mean = np.bincount(phase, field.tilt) / np.bincount(phase)
     return Domains(label, np.where(mean < 0, -1.0, 1.0))
 
 
@@ -176,7 +173,11 @@ def _tested(field: _Field, side: np.ndarray, level: float, least: int) -> np.nda
 def _surplus(
     field: _Field, side: np.ndarray, parts: np.ndarray, *, extra: float, level: float, least: int
 ) -> np.ndarray:
-    """Return (d,) evidence of each part less its price; infinite for a part without a wall."""
+    """Return (d,) evidence of each part less its price.
+
+    Infinite for a part without a wall that is on the side of the largest part: one that stands
+    alone, since the sites around it have no tilt, is held against that.
+    """
     count = int(parts.max()) + 1
     size = np.bincount(parts, minlength=count)
     a, b = field.pairs.T
@@ -189,7 +190,9 @@ def _surplus(
     evidence = np.sign(mean) * mean**2 / variance
     price = _PER_BOND * length + 2 * np.log(8 * len(parts) / level)
     surplus = np.where(size < least, size - 1e12, evidence - price)
-    return np.where(length == 0, np.inf, surplus)
+    part_side = np.zeros(count, bool)
+    part_side[parts] = side
+    return np.where((length == 0) & (part_side == part_side[np.argmax(size)]), np.inf, surplus)
 
 
 def _between(field: _Field, side: np.ndarray) -> float:
