@@ -96,6 +96,7 @@ STAGES: dict[str, str] = {
     "preprocess.defects": "stempede.preprocess.defects:Defects",
     "preprocess.background": "stempede.preprocess.background:Background",
     "preprocess.normalise": "stempede.preprocess.normalise:Normalise",
+    "preprocess.align": "stempede.preprocess.align:Align",
     "preprocess.counts": "stempede.preprocess.counts:Counts",
     "particles.segment": "stempede.particles.segment:Segment",
     "particles.split": "stempede.particles.split:Split",
