@@ -1,0 +1,112 @@
+"""Footprint: which pixels a joint fit reads, and which columns reach each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Pixels within a window of any column, and the pairs (column, pixel) in reach.
+
+    Parameters
+    ----------
+    flat : (p,) int64 array
+        Pixels read, as flat indices into the frame, ascending.
+    y, x : (p,) float64 array
+    column, pixel : (e,) int64 array
+        Pairs, sorted by column: the column's number and the position of the pixel in ``flat``.
+    start : (n + 1,) int64 array
+        First pair of each column.
+    """
+
+    flat: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    column: np.ndarray
+    pixel: np.ndarray
+    start: np.ndarray
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels read."""
+        return len(self.flat)
+
+    def sum_at_pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return (p,) sums over the columns of (e,) values."""
+        return np.bincount(self.pixel, values, minlength=self.n_pixels)
+
+    def sum_over_column(self, values: np.ndarray) -> np.ndarray:
+        """Return (n,) sums over the pixels of (e,) values."""
+        return np.bincount(self.column, values, minlength=len(self.start) - 1)
+
+    def matrix(self, *parts: np.ndarray) -> sp.csc_array:
+        """Return the (p, k n) matrix whose columns are k lists of (e,) values side by side."""
+        size = len(self.pixel)
+        indptr = np.concatenate([[0], *(self.start[1:] + k * size for k in range(len(parts)))])
+        shape = (self.n_pixels, len(parts) * (len(self.start) - 1))
+        return sp.csc_array(
+            (np.concatenate(parts), np.tile(self.pixel, len(parts)), indptr), shape=shape
+        )
+
+
+def footprint(
+    valid: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    window_px: float,
+    reach_px: float,
+    reads: np.ndarray,
+) -> Footprint:
+    """Return the pixels within ``window_px`` of columns, and pairs within ``reach_px``.
+
+    Parameters
+    ----------
+    valid : (h, w) bool array
+        Pixels that may be read.
+    y, x : (n,) float64 array
+    window_px : float
+        Radius around a column within which pixels enter the fit.
+    reach_px : float
+        Radius within which a column adds to the expected value; at least the window.
+    reads : (n,) bool array
+        Columns around which pixels are read.
+    """
+    yy, xx, ok = _disc(valid, y, x, reach_px)
+    close = ok & reads[:, None]
+    close &= np.hypot(yy - y[:, None], xx - x[:, None]) <= window_px
+    flat = yy * valid.shape[1] + xx
+    used = np.zeros(valid.size, bool)
+    used[flat[close]] = True
+    number = np.cumsum(used) - 1
+    kept = ok & used[np.where(ok, flat, 0)]
+    column, entry = np.nonzero(kept)
+    pixels = np.flatnonzero(used)
+    counts = np.bincount(column, minlength=len(y))
+    return Footprint(
+        flat=pixels,
+        y=(pixels // valid.shape[1]).astype(np.float64),
+        x=(pixels % valid.shape[1]).astype(np.float64),
+        column=column,
+        pixel=number[flat[column, entry]],
+        start=np.concatenate([[0], np.cumsum(counts)]),
+    )
+
+
+def _disc(
+    valid: np.ndarray, y: np.ndarray, x: np.ndarray, radius_px: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (n, k) rows and columns of the pixels around each column, and which are there."""
+    half = int(np.ceil(radius_px))
+    step = np.arange(-half, half + 1)
+    dy, dx = (a.ravel() for a in np.meshgrid(step, step, indexing="ij"))
+    near = np.hypot(dy, dx) <= radius_px + 0.71
+    yy = np.rint(y).astype(np.int64)[:, None] + dy[near]
+    xx = np.rint(x).astype(np.int64)[:, None] + dx[near]
+    height, width = valid.shape
+    ok = (yy >= 0) & (yy < height) & (xx >= 0) & (xx < width)
+    ok &= valid[np.where(ok, yy, 0), np.where(ok, xx, 0)]
+    return yy, xx, ok

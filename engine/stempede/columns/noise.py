@@ -1,0 +1,151 @@
+"""Noise: how likely a pixel's electrons are, given how many are expected there.
+
+Fits need three things of it: the score (derivative of the log-likelihood by the expected
+value), the Fisher information, and the log-likelihood itself for comparing models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaln
+
+MODELS = ("poisson", "poisson-gaussian", "gaussian")
+
+_RESOLVED = 0.7
+"""Read noise in electrons up to which single electrons stand out, and are summed over."""
+
+_SPAN = 4
+_FLOOR = 1e-6
+_MEANS = np.geomspace(1e-4, 8, 40)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a frame.
+
+    Parameters
+    ----------
+    model : {"poisson", "poisson-gaussian", "gaussian"}
+    read_noise : float
+        Electrons rms, of ``poisson-gaussian``.
+    variance, gain : float
+        Of ``gaussian``: the variance of a pixel is ``variance + gain * expected``, in the
+        squared unit of the image.
+
+    Notes
+    -----
+    Up to a read noise of 0.7 electrons the likelihood of a Poisson-Gaussian pixel is the sum
+    over whole numbers of electrons: an electron that stands out from the read noise is known to
+    be one, which a normal approximation of variance ``expected + read_noise^2`` throws away.
+    """
+
+    model: str = "poisson"
+    read_noise: float = 0.0
+    variance: float = 1.0
+    gain: float = 0.0
+
+    @property
+    def resolved(self) -> bool:
+        """Whether single electrons are summed over."""
+        return self.model == "poisson-gaussian" and 0 < self.read_noise <= _RESOLVED
+
+    @property
+    def positive(self) -> bool:
+        """Whether the expected value cannot be below zero."""
+        return self.model != "gaussian"
+
+    def score_information(
+        self, electrons: np.ndarray, expected: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score and the Fisher information of each pixel.
+
+        Parameters
+        ----------
+        electrons, expected : (p,) float64 array
+        """
+        if self.model == "gaussian":
+            weight = 1 / self._variance(expected)
+            return (electrons - expected) * weight, weight
+        mean = np.maximum(expected, _FLOOR)
+        if self.resolved:
+            return self._electrons(electrons, mean)[0] / mean - 1, self._information(mean)
+        weight = 1 / (mean + self.read_noise**2 * (self.model == "poisson-gaussian"))
+        return (electrons - mean) * weight, weight
+
+    def log_likelihood(self, electrons: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Return the log-likelihood of each pixel, up to a constant of the pixel's own."""
+        if self.model == "gaussian":
+            variance = self._variance(expected)
+            return -0.5 * ((electrons - expected) ** 2 / variance + np.log(variance))
+        mean = np.maximum(expected, _FLOOR)
+        if self.model == "poisson":
+            return electrons * np.log(mean) - mean
+        if self.resolved:
+            return self._electrons(electrons, mean)[1]
+        variance = mean + self.read_noise**2
+        return -0.5 * ((electrons - mean) ** 2 / variance + np.log(variance))
+
+    def fitted(self, electrons: np.ndarray, expected: np.ndarray) -> Noise:
+        """Return this noise with what ``gaussian`` leaves open estimated from residuals."""
+        if self.model != "gaussian" or len(electrons) < 16:
+            return self
+        square = (electrons - expected) ** 2
+        cut = 25 * np.median(square) + 1e-300
+        square = np.minimum(square, cut)
+        centre = expected.mean()
+        spread = ((expected - centre) ** 2).sum()
+        slope = ((expected - centre) * square).sum() / spread if spread > 0 else 0.0
+        slope = max(0.0, float(slope))
+        level = float(square.mean())
+        start = max(level - slope * centre, 0.0)
+        return Noise("gaussian", 0.0, max(start, 1e-3 * level, 1e-300), slope)
+
+    def _variance(self, expected: np.ndarray) -> np.ndarray:
+        return np.maximum(self.variance + self.gain * np.maximum(expected, 0), 1e-300)
+
+    def _electrons(self, electrons: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean number of electrons given the pixel, and its log-likelihood."""
+        nearest = np.maximum(np.rint(electrons), 0)
+        steps = np.arange(-_SPAN, _SPAN + 1).reshape((-1,) + (1,) * electrons.ndim)
+        k = nearest + steps
+        log = np.where(
+            k >= 0,
+            k * np.log(mean)
+            - mean
+            - gammaln(np.maximum(k, 0) + 1)
+            - (electrons - k) ** 2 / (2 * self.read_noise**2),
+            -np.inf,
+        )
+        top = log.max(axis=0)
+        weight = np.exp(log - top)
+        total = weight.sum(axis=0)
+        return (weight * np.maximum(k, 0)).sum(axis=0) / total, top + np.log(total)
+
+    def _information(self, mean: np.ndarray) -> np.ndarray:
+        """Return the information of a pixel: of electrons counted, times the share resolved."""
+        share = np.interp(np.log(mean), np.log(_MEANS), _resolved_share(self.read_noise))
+        bright = mean / (mean + self.read_noise**2)
+        return np.where(mean > _MEANS[-1], bright, share) / mean
+
+
+@lru_cache(maxsize=32)
+def _resolved_share(read_noise: float) -> np.ndarray:
+    """Return, for each of ``_MEANS``, the share of a counted electron's information."""
+    return np.array([_share(mean, read_noise) for mean in _MEANS])
+
+
+def _share(mean: float, read_noise: float) -> float:
+    """Integrate the squared score over what the pixel may read."""
+    k = np.arange(0, int(mean + 8 * np.sqrt(mean) + 12))
+    probability = np.exp(k * np.log(mean) - mean - gammaln(k + 1))
+    step = read_noise / 8
+    value = np.arange(-5 * read_noise, k[-1] + 5 * read_noise, step)
+    density = probability * np.exp(-0.5 * ((value[:, None] - k) / read_noise) ** 2)
+    total = density.sum(axis=1)
+    kept = total > 1e-200
+    posterior = (density[kept] * k).sum(axis=1) / total[kept]
+    square = (posterior / mean - 1) ** 2 * total[kept]
+    return float(mean * square.sum() * step / (read_noise * np.sqrt(2 * np.pi)))

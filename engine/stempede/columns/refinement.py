@@ -1,0 +1,137 @@
+"""Refinement: from the sites of a frame to fitted columns with standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stempede.columns.evidence import gains
+from stempede.columns.gaussians import Shape
+from stempede.columns.joint import Problem, State, System, fit
+from stempede.columns.noise import Noise
+from stempede.columns.sites import Sites
+
+_NODES = 2.0
+"""Distance of the background's nodes, in distances of columns."""
+
+_OWN_WIDTH = 30.0
+"""Electrons per column from which a species has a width of its own in any case."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How columns are fitted; see ``Fit``."""
+
+    shape: str
+    window: float
+    reach: float
+    wander: float
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Fitted columns of a frame.
+
+    Parameters
+    ----------
+    system : System
+        At the optimum.
+    covariance : (n, 3, 3) float64 array
+        Of y, x, intensity.
+    gain : (n,) float64 array
+        Log-likelihood gained by each column.
+    """
+
+    system: System
+    covariance: np.ndarray
+    gain: np.ndarray
+
+
+def refine(
+    electrons: np.ndarray, valid: np.ndarray, noise: Noise, sites: Sites, settings: Settings
+) -> Refined:
+    """Fit all columns of a frame together.
+
+    Parameters
+    ----------
+    electrons : (h, w) float64 array
+    valid : (h, w) bool array
+    noise : Noise
+    sites : Sites
+        At least one.
+    settings : Settings
+    """
+    problem = Problem(
+        electrons=electrons,
+        valid=valid,
+        noise=noise,
+        species=np.zeros(len(sites), np.int64),
+        moves=np.ones(len(sites), bool),
+        free_shape=False,
+        centre_y=sites.y,
+        centre_x=sites.x,
+        radius_px=settings.wander * sites.spacing_px,
+        window=settings.window,
+        reach=settings.reach,
+        spacing_px=_NODES * sites.spacing_px,
+    )
+    state = _start(problem, sites)
+    problem, state = _widths(problem, state, sites)
+    whole = replace(problem, moves=np.ones(len(sites), bool), free_shape=False)
+    system = fit(whole, state)
+    return Refined(system, system.normal().covariance(), gains(system))
+
+
+def _start(problem: Problem, sites: Sites) -> State:
+    """Return starts: intensities by the sum around each column over the surroundings."""
+    sigma = sites.sigma_px
+    shape = Shape(np.array([np.log(sigma)]), np.zeros(2))
+    area = 2 * np.pi * sigma**2
+    level = _levels(problem.electrons, problem.valid, sites, 1.5 * sigma)
+    typical = np.array([np.median(level[sites.kind == k]) for k in range(sites.kind.max() + 1)])
+    low = float(np.percentile(level, 5)) * 0.5
+    bright = max(float(typical.max(initial=0)) - low, 1e-6)
+    scale = area * 1.5 * np.maximum(level - low, 0.3 * bright * sites.brightness)
+    return State(sites.y, sites.x, scale, shape, np.zeros(0))
+
+
+def _levels(electrons: np.ndarray, valid: np.ndarray, sites: Sites, radius_px: float) -> np.ndarray:
+    """Return the mean around each start."""
+    half = int(np.ceil(radius_px))
+    step = np.arange(-half, half + 1)
+    yy = np.rint(sites.y).astype(np.int64)[:, None, None] + step[:, None]
+    xx = np.rint(sites.x).astype(np.int64)[:, None, None] + step
+    yy, xx = np.broadcast_arrays(yy, xx)
+    height, width = electrons.shape
+    ok = (yy >= 0) & (yy < height) & (xx >= 0) & (xx < width)
+    yy, xx = np.where(ok, yy, 0), np.where(ok, xx, 0)
+    ok &= valid[yy, xx]
+    total = (electrons[yy, xx] * ok).sum(axis=(1, 2))
+    return total / np.maximum(ok.sum(axis=(1, 2)), 1)
+
+
+def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, State]:
+    """Fit widths to the columns that can tell them.
+
+    A species of few electrons would pull the shared width to what fits its noise, so it takes
+    the width of the brightest.
+    """
+    median = np.array(
+        [
+            np.median(state.intensity[sites.kind == k]) if (sites.kind == k).any() else 0.0
+            for k in range(sites.kind.max() + 1)
+        ]
+    )
+    brightest = int(np.argmax(median))
+    counted = problem.noise.model != "gaussian"
+    own = (median >= _OWN_WIDTH) if counted else median > 0.15 * median[brightest]
+    own[brightest] = True
+    number = np.where(own, np.cumsum(own) - 1, 0)
+    number[~own] = number[brightest]
+    species = number[sites.kind]
+    leads = own[sites.kind] & (sites.on_lattice | ~sites.on_lattice.any())
+    shape = Shape(np.full(int(own.sum()), state.shape.log_sigma[0]), np.zeros(2))
+    leading = replace(problem, species=species, moves=leads, free_shape=True)
+    found = fit(leading, replace(state, shape=shape)).state
+    return leading, replace(found, ground=np.zeros(0))

@@ -1,0 +1,86 @@
+"""Sites: the rows of one frame of the columns table, as arrays that fits work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from stempede.columns.crystal import Crystal
+from stempede.tables import Table
+
+_SIGMAS_APART = 6.5
+"""Columns of a perovskite stand about this many widths apart; a start where none is given."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Lattice nodes of a frame and peaks on no lattice.
+
+    Parameters
+    ----------
+    y, x : (n,) float64 array
+        Starts, px.
+    crystal : (n,) int64 array
+        -1 on no lattice.
+    i, j : (n,) float64 array
+        NaN on no lattice.
+    kind : (n,) int64 array
+        Index into the crystal's species, that of the octahedron's centre on no lattice.
+    brightness : (n,) float64 array
+        Expected relative intensity.
+    sigma_px : float
+        Width to start from.
+    spacing_px : float
+        Typical distance of nearest columns.
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    crystal: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+    kind: np.ndarray
+    brightness: np.ndarray
+    sigma_px: float
+    spacing_px: float
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def on_lattice(self) -> np.ndarray:
+        """(n,) bool: rows that have lattice coordinates."""
+        return (self.crystal >= 0) & np.isfinite(self.i) & np.isfinite(self.j)
+
+    @classmethod
+    def of(cls, rows: Table, crystal: Crystal) -> Sites:
+        """Return the sites of one frame's rows."""
+        number = {name: k for k, name in enumerate(crystal.species)}
+        kind = np.array([number.get(str(s), 0) for s in rows["species"]], dtype=np.int64)
+        relative = {s.species: s.brightness for s in reversed(crystal.sites)}
+        brightness = np.array([relative[name] for name in crystal.species])[kind]
+        y, x = rows["y_px"], rows["x_px"]
+        spacing = _spacing(y, x)
+        widths = rows["sigma_major_px"][np.isfinite(rows["sigma_major_px"])]
+        sigma = float(np.median(widths)) if len(widths) else spacing / _SIGMAS_APART
+        return cls(
+            y,
+            x,
+            rows["crystal"],
+            rows["i"],
+            rows["j"],
+            kind,
+            brightness / brightness.max(initial=1e-12),
+            max(sigma, 0.7),
+            max(spacing, 3 * max(sigma, 0.7)),
+        )
+
+
+def _spacing(y: np.ndarray, x: np.ndarray) -> float:
+    """Return the median distance of nearest neighbours; 20 px for a single column."""
+    if len(y) < 2:
+        return 20.0
+    points = np.stack([y, x], axis=1)
+    return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))
