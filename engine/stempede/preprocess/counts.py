@@ -93,10 +93,13 @@ class Counts:
         electrons, scales = xp.empty_like(batch.images), []
         for k, record in enumerate(batch.records):
             n = 1 if exposure is None else exposure[k]
-            scale = known_scale(record) or measured_scale(
+            scans = 1.0 if exposure is None else max(1.0, float(exposure[k].max()))
+            scale = known_scale(record, scans) or measured_scale(
                 batch.images[k], batch.maps["valid"][k], batch.backend
             )
-            electrons[k] = (batch.images[k] - np.float32(scale.offset) * n) / np.float32(scale.gain)
+            # a measured offset is that of all scans together
+            offset = scale.offset if scale.source == "metadata" else scale.offset / scans
+            electrons[k] = (batch.images[k] - np.float32(offset) * n) / np.float32(scale.gain)
             scales.append(self._as_asked(scale))
         frames = batch.tables["frames"].with_columns(
             {
@@ -115,15 +118,15 @@ class Counts:
         return Scale(scale.gain, scale.offset, scale.read_noise, scale.source, self.noise)
 
 
-def known_scale(record: FrameRecord) -> Scale | None:
-    """Return the scale that file or metadata give; None without a gain."""
+def known_scale(record: FrameRecord, scans: float = 1.0) -> Scale | None:
+    """Return the scale that file or metadata give for a sum of scans; None without a gain."""
     gain = record.instrument.get("gain_per_electron")
     if not gain:
         return None
     read = float(record.instrument.get("read_noise_electrons") or 0.0)
     offset = float(record.instrument.get("offset") or 0.0)
     model = "poisson-gaussian" if read > 0 else "poisson"
-    return Scale(float(gain), offset, read, "metadata", model)
+    return Scale(float(gain), offset, read * float(np.sqrt(scans)), "metadata", model)
 
 
 def measured_scale(image: Any, valid: Any, backend: Any) -> Scale:
