@@ -192,7 +192,7 @@ def _check(images: Any, frame: Any, begin: NDArray[np.float64], window: int) -> 
         raise ValueError(
             f"start must be (n, 7) and frame (n,), found {begin.shape} and {places.shape}"
         )
-    if len(places) and not (0 <= places.min() and places.max() < len(images)):
+    if len(places) and not (places.min() >= 0 and places.max() < len(images)):
         raise ValueError(
             f"frame must lie in 0 … {len(images) - 1}, found {places.min()} … {places.max()}"
         )

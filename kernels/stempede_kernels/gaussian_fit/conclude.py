@@ -1,7 +1,8 @@
 """Standard errors, intensity and likelihood ratio of a finished fit (numba)."""
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 
 from stempede_kernels.gaussian_fit.moments import deviance
 from stempede_kernels.gaussian_fit.system import (
@@ -13,27 +14,37 @@ from stempede_kernels.gaussian_fit.system import (
     list_free,
     substitute,
 )
-from stempede_kernels.gaussian_fit.window import Box, Floats, Scratch
+from stempede_kernels.gaussian_fit.window import Box, Floats, Scratch, fused, plain
 
 # places in a row of results
 COVARIANCE_YX, INTENSITY, SE_INTENSITY, DEVIANCE, RATIO, PIXELS = 0, 1, 2, 3, 4, 5
 N_RESULTS = 6
 
 
-@njit(cache=True, nogil=True)
+class Noise(NamedTuple):
+    """How one window is judged: likelihood, smallest rate, its own part of the deviance."""
+
+    poisson: bool
+    floor: float
+    own: float
+    variance: float
+    pixels: float
+
+
+@plain
 def invert(n: int, e: System) -> bool:
     """Fill ``covariance`` with the inverse of the free part, zero elsewhere."""
     e.covariance[:] = 0.0
-    if not factorise(e.full, e.free, n, 0.0, e.factor):
+    if not factorise(n, 0.0, e):
         return False
     for a in range(n):
         column = e.covariance[e.free[a]]
         column[e.free[a]] = 1.0
-        substitute(e.full, e.free, n, e.factor, column)
+        substitute(n, e, column)
     return True
 
 
-@njit(cache=True, nogil=True)
+@plain
 def spread(shape: int, e: System) -> None:
     """Give the second width of a circular Gaussian the covariance of the first."""
     if shape == CIRCULAR:
@@ -41,7 +52,7 @@ def spread(shape: int, e: System) -> None:
         e.covariance[:, 5] = e.covariance[:, 3]
 
 
-@njit(cache=True, nogil=True)
+@plain
 def pool(n: int, shape: int, e: System, pooled: Floats) -> None:
     """Write what the fit says of a shape shared with others: gradient (3), information (3, 3).
 
@@ -69,7 +80,7 @@ def pool(n: int, shape: int, e: System, pooled: Floats) -> None:
             pooled[3 + 3 * a + b] = value
 
 
-@njit(cache=True, nogil=True)
+@plain
 def share(n: int, shape: int, shape_covariance: Floats, e: System) -> None:
     """Add the uncertainty of the shared shape to the covariance of the fit's own parameters."""
     places = (3, 5, 4) if shape != ROTATED else (3, 4, 5)
@@ -88,8 +99,10 @@ def share(n: int, shape: int, shape_covariance: Floats, e: System) -> None:
                     e.covariance[u, v] += gain[u, b] * shape_covariance[b, c] * gain[v, c]
 
 
-@njit(cache=True, nogil=True)
-def translate(theta: Floats, scale: float, turned: bool, e: System, row: Floats, errors: Floats) -> None:
+@plain
+def translate(
+    theta: Floats, scale: float, turned: bool, e: System, row: Floats, errors: Floats
+) -> None:
     """Turn the covariance into the errors of the public parameters.
 
     Public order: y, x, amplitude, sigma major, sigma minor, angle, offset. An error is NaN
@@ -126,7 +139,7 @@ def translate(theta: Floats, scale: float, turned: bool, e: System, row: Floats,
     row[SE_INTENSITY] = intensity * np.sqrt(scale * variance)
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _form(c: Floats, by: tuple[float, float, float]) -> float:
     total = 0.0
     for a in range(3):
@@ -135,38 +148,43 @@ def _form(c: Floats, by: tuple[float, float, float]) -> float:
     return max(total, 0.0)
 
 
-@njit(cache=True, nogil=True)
-def blank_deviance(
-    offset: float, free_offset: bool, floor: float, poisson: bool, box: Box, s: Scratch
-) -> float:
+@plain
+def blank_deviance(offset: float, free_offset: bool, noise: Noise, box: Box, s: Scratch) -> float:
     """Return the deviance of the best constant on the base alone; overwrites ``rate``."""
     n = box.height * box.stride
     if free_offset:
-        total = pixels = 0.0
+        total = pixels = least = most = 0.0
         for k in range(n):
             total += s.seen[k] * (s.data[k] - s.base[k])
             pixels += s.seen[k]
+            least, most = min(least, s.base[k]), max(most, s.base[k])
         offset = total / pixels
-    if poisson:
-        offset = max(offset, 0.0)
-    for _ in range(20 if poisson and free_offset else 0):
+        if noise.poisson:
+            offset = max(offset, 0.0)
+            if most > least:
+                offset = _blank_offset(offset, n, noise.floor, s)
+    for k in range(n):
+        s.rate[k] = max(s.base[k] + offset, noise.floor)
+    return deviance(box, s, noise.poisson, noise.own)
+
+
+@fused
+def _blank_offset(offset: float, n: int, floor: float, s: Scratch) -> float:
+    """Find the offset of highest Poisson likelihood by Fisher scoring."""
+    for _ in range(20):
         pull = information = 0.0
         for k in range(n):
-            mu = max(s.base[k] + offset, floor)
-            pull += s.seen[k] * (s.data[k] / mu - 1.0)
-            information += s.seen[k] / mu
+            weight = s.seen[k] / max(s.base[k] + offset, floor)
+            pull += weight * s.data[k] - s.seen[k]
+            information += weight
         change = max(pull / information, -0.9 * offset)
         offset += change
-        if abs(change) <= 1e-6 * offset:
+        if abs(change) <= 1e-4 * offset:
             break
-    for k in range(n):
-        s.rate[k] = s.base[k] + offset
-        if poisson:
-            s.rate[k] = max(s.rate[k], floor)
-    return deviance(box, s, poisson)
+    return offset
 
 
-@njit(cache=True, nogil=True)
+@plain
 def list_determined(theta: Floats, shape: int, offset: bool, plane: bool, e: System) -> int:
     """List the free parameters that are not at a bound."""
     return list_free(shape, offset and theta[6] != 0.0, plane, e.free)

@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from stempede_kernels.gaussian_fit import conclude
 from stempede_kernels.gaussian_fit.conclude import (
     DEVIANCE,
     PIXELS,
     RATIO,
+    Noise,
     blank_deviance,
     invert,
     list_determined,
@@ -18,7 +19,14 @@ from stempede_kernels.gaussian_fit.conclude import (
     spread,
     translate,
 )
-from stempede_kernels.gaussian_fit.moments import FLOOR, deviance, gather, moments, rate
+from stempede_kernels.gaussian_fit.moments import (
+    FLOOR,
+    deviance,
+    gather,
+    moments,
+    own_deviance,
+    rate,
+)
 from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
 from stempede_kernels.gaussian_fit.system import (
     HELD,
@@ -30,7 +38,7 @@ from stempede_kernels.gaussian_fit.system import (
     propose,
     system,
 )
-from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, scratch
+from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, parallel, plain, scratch
 
 CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 BLOCK = 64
@@ -46,26 +54,26 @@ def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
         _fit_parallel(images, task, rule, result)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@plain
 def _fit_serial(images, task, rule, result):
     _fit_block(images, 0, len(task.chosen), task, rule, result)
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@parallel
 def _fit_parallel(images, task, rule, result):
     n = len(task.chosen)
     for block in prange((n + BLOCK - 1) // BLOCK):
         _fit_block(images, block * BLOCK, min(block * BLOCK + BLOCK, n), task, rule, result)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@plain
 def _fit_block(images, begin, end, task, rule, result):
     s, m, e = scratch(rule.window), moments(), system()
     for place in range(begin, end):
         _fit_one(images, task.chosen[place], task, rule, result, s, m, e)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@plain
 def _fit_one(images, f, task, rule, result, s, m, e):
     theta, middle, row = result.theta[f], task.middle[f], result.results[f]
     frame = task.frame[f]
@@ -73,31 +81,29 @@ def _fit_one(images, f, task, rule, result, s, m, e):
     if task.first[f] < task.first[f + 1]:
         _add_neighbours(f, task, box, s)
         _leave_to_neighbours(theta, rule.dominance, box, s)
-    variance = task.variance[frame]
-    floor, pixels = _prepare(box, s, rule.poisson, variance)
+    noise = _judge(box, s, rule.poisson, task.variance[frame])
     result.errors[f] = np.nan
     row[:] = np.nan
-    row[PIXELS] = pixels
-    state, iterations, dev = _refine(theta, middle, box, s, m, e, rule, floor, pixels)
+    row[PIXELS] = noise.pixels
+    state, iterations, dev = _refine(theta, middle, box, s, m, e, rule, noise)
     result.state[f], result.iterations[f] = state, iterations
     if state == SINGULAR:
         return
     outside_y = abs(theta[0] - (box.y + 0.5 * (box.height - 1))) > 0.5 * box.height
     if outside_y or abs(theta[1] - (box.x + 0.5 * (box.width - 1))) > 0.5 * box.width:
         result.state[f] = OUT_OF_WINDOW
-    if not _conclude(f, theta, dev, variance, box, rule, task, result, e):
+    if not _conclude(f, theta, dev, noise.variance, rule, task, result, e):
         result.state[f] = SINGULAR
         return
-    blank = blank_deviance(theta[6], rule.offset, floor, rule.poisson, box, s)
-    known = rule.poisson or variance == variance
-    if known:
-        scale = 1.0 if rule.poisson else variance
+    blank = blank_deviance(theta[6], rule.offset, noise, box, s)
+    if noise.variance == noise.variance:
+        scale = 1.0 if rule.poisson else noise.variance
         row[DEVIANCE], row[RATIO] = dev / scale, (blank - dev) / scale
     else:
-        row[DEVIANCE], row[RATIO] = dev, pixels * np.log(blank / dev)
+        row[DEVIANCE], row[RATIO] = dev, noise.pixels * np.log(blank / dev)
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _add_neighbours(f, task, box, s):
     for pair in range(task.first[f], task.first[f + 1]):
         other = task.known[task.beside[pair]]
@@ -106,7 +112,7 @@ def _add_neighbours(f, task, box, s):
             add_to_base(other[2], box, s)
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _leave_to_neighbours(theta, dominance, box, s):
     """Leave out pixels where the neighbours rise above the background and drown the fit's own."""
     draw(theta, box, s)
@@ -117,31 +123,33 @@ def _leave_to_neighbours(theta, dominance, box, s):
             s.data[k] = 0.0
 
 
-@njit(cache=True, nogil=True)
-def _prepare(box, s, poisson, variance):
-    """Add read noise to both sides; return the smallest rate and the number of pixels."""
+@plain
+def _judge(box, s, poisson, variance):
+    """Add read noise to both sides of a Poisson likelihood; sum up what its terms need."""
     total = pixels = 0.0
     shift = variance if poisson else 0.0
     for k in range(box.height * box.stride):
-        total += s.seen[k] * s.data[k]
+        total += s.data[k]
         pixels += s.seen[k]
         s.data[k] += s.seen[k] * shift
         s.base[k] += shift
     mean = max(total / max(pixels, 1.0), 0.0) + shift
-    return (FLOOR * mean if poisson else -np.inf), pixels
+    floor = FLOOR * mean if poisson else -np.inf
+    own = own_deviance(box, s) if poisson else 0.0
+    return Noise(poisson, floor, own, variance, pixels)
 
 
-@njit(cache=True, nogil=True)
-def _refine(theta, middle, box, s, m, e, rule, floor, pixels):
+@plain
+def _refine(theta, middle, box, s, m, e, rule, noise):
     """Fisher scoring with damping; a step that does not lower the deviance is not taken."""
     n = list_free(rule.shape, rule.offset, rule.plane, e.free)
     finite = np.isfinite(theta).all() and theta[2] > 0.0
-    if not finite or pixels <= n or (rule.poisson and floor <= 0.0):
+    if not finite or noise.pixels <= n or (rule.poisson and noise.floor <= 0.0):
         return SINGULAR, 0, np.nan
     draw(theta, box, s)
-    rate(theta, middle, box, s, floor)
-    dev = deviance(box, s, rule.poisson)
-    gather(theta, box, s, rule.poisson, m)
+    rate(theta, middle, box, s, noise.floor)
+    dev = deviance(box, s, rule.poisson, noise.own)
+    gather(theta, box, s, rule.poisson, rule.plane, m)
     assemble(theta, middle, m, rule.shape, e)
     damping, state, iteration = 1e-3, MAX_ITERATIONS, 0
     while iteration < rule.iterations:
@@ -154,12 +162,12 @@ def _refine(theta, middle, box, s, m, e, rule, floor, pixels):
             continue
         length = propose(theta, rule.window, rule.shape, e)
         draw(e.trial, box, s)
-        rate(e.trial, middle, box, s, floor)
-        tried = deviance(box, s, rule.poisson)
+        rate(e.trial, middle, box, s, noise.floor)
+        tried = deviance(box, s, rule.poisson, noise.own)
         if tried <= dev + 1e-12 * abs(dev):
             theta[:] = e.trial
             dev = tried
-            gather(theta, box, s, rule.poisson, m)
+            gather(theta, box, s, rule.poisson, rule.plane, m)
             assemble(theta, middle, m, rule.shape, e)
             damping *= 0.1
         else:
@@ -170,16 +178,16 @@ def _refine(theta, middle, box, s, m, e, rule, floor, pixels):
     return state, iteration, dev
 
 
-@njit(cache=True, nogil=True)
-def _conclude(f, theta, dev, variance, box, rule, task, result, e):
+@plain
+def _conclude(f, theta, dev, variance, rule, task, result, e):
     """Write errors and what is pooled; say whether the information could be inverted."""
     n = list_determined(theta, rule.shape, rule.offset, rule.plane, e)
     if not invert(n, e):
         return False
     scale = 1.0
     if not rule.poisson:
-        freedom = result.results[f, PIXELS] - n
-        scale = variance if variance == variance else dev / max(freedom, 1.0)
+        freedom = max(result.results[f, PIXELS] - n, 1.0)
+        scale = variance if variance == variance else dev / freedom
     shape = rule.shape
     if rule.pooled != HELD:
         shape = rule.pooled
@@ -192,7 +200,7 @@ def _conclude(f, theta, dev, variance, box, rule, task, result, e):
     return True
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _fold_circular(shape, e):
     """Sum the two precisions where they are one parameter."""
     if shape == conclude.CIRCULAR:

@@ -7,11 +7,10 @@ Gaussian keeps its one precision in ``yy``; ``xx`` follows it.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.gaussian_fit.moments import Moments
-from stempede_kernels.gaussian_fit.window import FAST, Floats
+from stempede_kernels.gaussian_fit.window import Floats, fused, plain
 
 N = 9
 HELD, CIRCULAR, UPRIGHT, ROTATED = 0, 1, 2, 3
@@ -27,12 +26,13 @@ class System(NamedTuple):
     gradient: Floats
     free: Ints
     factor: Floats
+    solved: Floats
     step: Floats
     trial: Floats
     covariance: Floats
 
 
-@njit(cache=True, nogil=True)
+@plain
 def system() -> System:
     """Allocate."""
     return System(
@@ -42,11 +42,12 @@ def system() -> System:
         np.zeros((N, N)),
         np.zeros(N),
         np.zeros(N),
+        np.zeros(N),
         np.zeros((N, N)),
     )
 
 
-@njit(cache=True, nogil=True)
+@plain
 def list_free(shape: int, offset: bool, plane: bool, free: Ints) -> int:
     """List the free parameters in order; return how many."""
     free[0], free[1], free[2] = 0, 1, 2
@@ -69,7 +70,7 @@ def list_free(shape: int, offset: bool, plane: bool, free: Ints) -> int:
     return n
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@fused
 def assemble(theta: Floats, middle: Floats, m: Moments, shape: int, e: System) -> None:
     """Build the Fisher matrix and the gradient of all parameters from the moments."""
     h, gradient = e.full, e.gradient
@@ -105,7 +106,7 @@ def assemble(theta: Floats, middle: Floats, m: Moments, shape: int, e: System) -
         gradient[3] += gradient[5]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@fused
 def _turn_to_parameters(theta: Floats, h: Floats, gradient: Floats) -> None:
     """Combine monomials to derivatives, on both sides of the matrix."""
     amplitude = theta[2]
@@ -129,55 +130,58 @@ def _turn_to_parameters(theta: Floats, h: Floats, gradient: Floats) -> None:
     gradient[5] *= -0.5 * amplitude
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def factorise(h: Floats, free: Ints, n: int, damping: float, factor: Floats) -> bool:
-    """Cholesky factor of the free part, scaled to a unit diagonal, plus damping."""
+@fused
+def factorise(n: int, damping: float, e: System) -> bool:
+    """Split the free part, its diagonal stretched by 1 + damping, into L D Lᵀ.
+
+    ``factor`` holds L below the diagonal and the reciprocals of D on it.
+    """
+    h, factor, scaled = e.full, e.factor, e.solved
     for a in range(n):
-        if not h[free[a], free[a]] > 0.0:
-            return False
-    for a in range(n):
-        scale_a = 1.0 / np.sqrt(h[free[a], free[a]])
-        for b in range(a + 1):
-            value = h[free[a], free[b]] * (scale_a / np.sqrt(h[free[b], free[b]]))
-            if a == b:
-                value += damping
+        row = e.free[a]
+        size = h[row, row] * (1.0 + damping)
+        value = size
+        for b in range(a):
+            part = h[row, e.free[b]]
             for k in range(b):
-                value -= factor[a, k] * factor[b, k]
-            if a == b:
-                if not value > 1e-13:
-                    return False
-                factor[a, a] = np.sqrt(value)
-            else:
-                factor[a, b] = value / factor[b, b]
+                part -= scaled[k] * factor[b, k]
+            scaled[b] = part
+            factor[a, b] = part * factor[b, b]
+            value -= part * factor[a, b]
+        # a pivot this small is rounding
+        if not value > 1e-13 * size:
+            return False
+        factor[a, a] = 1.0 / value
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def substitute(h: Floats, free: Ints, n: int, factor: Floats, x: Floats) -> None:
+@fused
+def substitute(n: int, e: System, x: Floats) -> None:
     """Solve in place for a right-hand side that lies at the free places of ``x``."""
+    factor, z = e.factor, e.solved
     for a in range(n):
-        value = x[free[a]] / np.sqrt(h[free[a], free[a]])
+        value = x[e.free[a]]
         for k in range(a):
-            value -= factor[a, k] * x[free[k]]
-        x[free[a]] = value / factor[a, a]
+            value -= factor[a, k] * z[k]
+        z[a] = value
     for a in range(n - 1, -1, -1):
-        value = x[free[a]]
+        value = z[a] * factor[a, a]
         for k in range(a + 1, n):
-            value -= factor[k, a] * x[free[k]]
-        x[free[a]] = value / factor[a, a]
+            value -= factor[k, a] * z[k]
+        z[a] = value
     for a in range(n):
-        x[free[a]] /= np.sqrt(h[free[a], free[a]])
+        x[e.free[a]] = z[a]
 
 
-@njit(cache=True, nogil=True)
+@plain
 def find_step(theta: Floats, n: int, damping: float, bounded: bool, e: System) -> bool:
     """Fill ``step``; an offset that would fall below zero goes to zero, the others follow."""
-    if not factorise(e.full, e.free, n, damping, e.factor):
+    if not factorise(n, damping, e):
         return False
     e.step[:] = 0.0
     for a in range(n):
         e.step[e.free[a]] = e.gradient[e.free[a]]
-    substitute(e.full, e.free, n, e.factor, e.step)
+    substitute(n, e, e.step)
     if not (bounded and theta[6] + e.step[6] < 0.0):
         return True
     e.step[:] = 0.0
@@ -187,14 +191,14 @@ def find_step(theta: Floats, n: int, damping: float, bounded: bool, e: System) -
             e.step[e.free[a]] = e.gradient[e.free[a]] + e.full[e.free[a], 6] * theta[6]
             e.free[others] = e.free[a]
             others += 1
-    found = factorise(e.full, e.free, others, damping, e.factor)
+    found = factorise(others, damping, e)
     if found:
-        substitute(e.full, e.free, others, e.factor, e.step)
+        substitute(others, e, e.step)
     e.step[6] = -theta[6]
     return found
 
 
-@njit(cache=True, nogil=True)
+@plain
 def propose(theta: Floats, window: int, shape: int, e: System) -> float:
     """Fill ``trial`` with a step within bounds; return its length relative to the scales.
 
@@ -220,7 +224,7 @@ def propose(theta: Floats, window: int, shape: int, e: System) -> float:
     return max(length, abs(step[6]) / (theta[2] + abs(theta[6])))
 
 
-@njit(cache=True, nogil=True)
+@plain
 def limit_shape(theta: Floats, step: Floats, window: int, trial: Floats) -> None:
     """Clip the eigenvalues of the new precision to a quarter to four times the old ones.
 
@@ -236,7 +240,7 @@ def limit_shape(theta: Floats, step: Floats, window: int, trial: Floats) -> None
     trial[3], trial[4], trial[5] = mean - half * cos, half * sin, mean + half * cos
 
 
-@njit(cache=True, nogil=True)
+@plain
 def eigen(yy: float, yx: float, xx: float) -> tuple[float, float, float, float]:
     """Return mean and half difference of the eigenvalues, and the double angle's cos and sin.
 

@@ -12,21 +12,40 @@ from numpy.typing import NDArray
 
 # products may be fused and sums reordered; nothing that would lose a NaN
 FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
+# a division by zero gives an infinity, not an exception, which would keep loops from vectors
+plain = njit(cache=True, nogil=True, error_model="numpy")
+fused = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+inlined = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST, inline="always")
+parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # beyond this exponent the product of a row and a column factor could overflow
 STEEP = 600.0
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread: the window, and lines along its sides."""
+    """Memory of one thread: the window, pixel by pixel, and lines along its sides.
+
+    ``row`` and ``column`` count from the window's corner. ``rate_bits`` and ``mantissa_bits``
+    show the memory of ``rate`` and ``mantissa`` as integers.
+    """
 
     data: Floats
     base: Floats
     seen: Floats
     bell: Floats
     rate: Floats
+    weight: Floats
+    pull: Floats
+    row: Floats
+    column: Floats
+    mantissa: Floats
+    exponent: Floats
+    rate_bits: Ints
+    mantissa_bits: Ints
+    exponent_bits: Ints
     along_y: Floats
     along_x: Floats
     turn: Floats
@@ -42,49 +61,64 @@ class Box(NamedTuple):
     stride: int
 
 
-@njit(cache=True, nogil=True)
+@plain
 def scratch(window: int) -> Scratch:
     """Allocate for windows up to a side."""
     stride = row_stride(window)
-    full = window * stride
+    pixels, lines = np.zeros((11, window * stride)), np.zeros((3, stride))
+    bits = pixels.view(np.int64)
     return Scratch(
-        np.zeros(full),
-        np.zeros(full),
-        np.zeros(full),
-        np.zeros(full),
-        np.zeros(full),
-        np.zeros(stride),
-        np.zeros(stride),
-        np.zeros(stride),
+        pixels[0],
+        pixels[1],
+        pixels[2],
+        pixels[3],
+        pixels[4],
+        pixels[5],
+        pixels[6],
+        pixels[7],
+        pixels[8],
+        pixels[9],
+        pixels[10],
+        bits[4],
+        bits[9],
+        bits[10],
+        lines[0],
+        lines[1],
+        lines[2],
     )
 
 
-@njit(cache=True, nogil=True)
-def row_stride(window: int) -> int:
+@plain
+def row_stride(width: int) -> int:
     """Return whole vectors of eight numbers per row."""
-    return (window + 7) // 8 * 8
+    return (width + 7) // 8 * 8
 
 
-@njit(cache=True, nogil=True)
+@plain
 def cut(image: NDArray[np.float32], y: int, x: int, window: int, s: Scratch) -> Box:
     """Copy the part of a window that lies inside the frame; the base is set to zero."""
     half = window // 2
     y0, x0 = max(y - half, 0), max(x - half, 0)
     height = max(min(y + half + 1, image.shape[0]) - y0, 0)
     width = max(min(x + half + 1, image.shape[1]) - x0, 0)
-    stride = row_stride(window)
+    stride = row_stride(width)
     for j in range(height):
+        k = j * stride
+        for i in range(width):
+            value = image[y0 + j, x0 + i]
+            finite = abs(value) < np.inf
+            s.data[k + i] = value if finite else 0.0
+            s.seen[k + i] = 1.0 if finite else 0.0
+        for i in range(width, stride):
+            s.data[k + i] = 0.0
+            s.seen[k + i] = 0.0
         for i in range(stride):
-            k = j * stride + i
-            value = image[y0 + j, x0 + i] if i < width else np.nan
-            finite = np.isfinite(value)
-            s.data[k] = value if finite else 0.0
-            s.seen[k] = 1.0 if finite else 0.0
-            s.base[k] = 0.0
+            s.base[k + i] = 0.0
+            s.row[k + i], s.column[k + i] = j, i
     return Box(y0, x0, height, width, stride)
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _line(first: int, length: int, centre: float, precision: float, line: Floats) -> None:
     """Fill ``exp(-precision (first + k - centre)² / 2)`` by a recurrence of second order.
 
@@ -92,21 +126,22 @@ def _line(first: int, length: int, centre: float, precision: float, line: Floats
     """
     start = min(max(int(round(centre)) - first, 0), length - 1)
     d = first + start - centre
-    peak, decay = np.exp(-0.5 * precision * d * d), np.exp(-precision)
+    peak, half_decay = np.exp(-0.5 * precision * d * d), np.exp(-0.5 * precision)
+    decay, shift = half_decay * half_decay, np.exp(-precision * d)
     line[start] = peak
-    value, ratio = peak, np.exp(-precision * (d + 0.5))
+    value, ratio = peak, half_decay * shift
     for k in range(start + 1, length):
         value *= ratio
         ratio *= decay
         line[k] = value
-    value, ratio = peak, np.exp(precision * (d - 0.5))
+    value, ratio = peak, half_decay / shift
     for k in range(start - 1, -1, -1):
         value *= ratio
         ratio *= decay
         line[k] = value
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@fused
 def draw(place: Floats, box: Box, s: Scratch) -> None:
     """Fill ``bell`` with a Gaussian of height 1.
 
@@ -146,7 +181,7 @@ def draw(place: Floats, box: Box, s: Scratch) -> None:
                 row[i] *= turn[i]
 
 
-@njit(cache=True, nogil=True)
+@plain
 def _draw_plainly(place: Floats, box: Box, s: Scratch) -> None:
     for j in range(box.height):
         dy = box.y + j - place[0]
@@ -156,7 +191,7 @@ def _draw_plainly(place: Floats, box: Box, s: Scratch) -> None:
             s.bell[j * box.stride + i] = np.exp(-0.5 * q)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@fused
 def add_to_base(amplitude: float, box: Box, s: Scratch) -> None:
     """Add the Gaussian in ``bell`` to what is known of the window."""
     for k in range(box.height * box.stride):
