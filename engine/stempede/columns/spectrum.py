@@ -141,9 +141,7 @@ def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
     order = np.argsort(ring, kind="stable")
     edges = np.searchsorted(ring[order], np.arange(ring.max() + 2))
     values = power.ravel()[order]
-    medians = [
-        np.median(values[a:b]) if b > a else np.nan for a, b in zip(edges[:-1], edges[1:])
-    ]
+    medians = [np.median(values[a:b]) if b > a else np.nan for a, b in zip(edges[:-1], edges[1:])]
     floor = np.array(medians) / np.log(2)
     floor = np.where(floor > 0, floor, np.nanmax(floor) if np.nanmax(floor) > 0 else 1.0)
     return floor[ring].reshape(power.shape).astype(np.float32)
@@ -217,7 +215,10 @@ def _distinct(bases: np.ndarray, most: int) -> list[np.ndarray]:
     kept: list[np.ndarray] = []
     for basis in bases:
         turns = [np.linalg.solve(other.T, basis.T) for other in kept]
-        if not any(np.abs(t - np.rint(t)).max() < 0.1 and abs(abs(np.linalg.det(t)) - 1) < 0.2 for t in turns):
+        if not any(
+            np.abs(t - np.rint(t)).max() < 0.1 and abs(abs(np.linalg.det(t)) - 1) < 0.2
+            for t in turns
+        ):
             kept.append(basis)
         if len(kept) == most:
             break
