@@ -142,8 +142,6 @@ CRYSTALS = declare(
             *_se("b_nm", "nm", "not corrected for scan distortion"),
             _f("u_cal_rel", "", "relative calibration uncertainty of the frame"),
             *_se("gamma_deg", "deg", "angle from a to b"),
-            _f("scan_y_px", "px", "position noise beyond the fits', carried into their errors"),
-            _f("scan_x_px", "px"),
             Field("view", "string", "", "c+-like | a--like | undecided"),
             *_se("staggered_tilt_deg", "deg", "mean over the crystal"),
             *_se("core_tilt_deg", "deg", "staggered, layers 2 and deeper"),
