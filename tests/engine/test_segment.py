@@ -7,7 +7,7 @@ from scipy import ndimage
 from stempede.backend import Backend
 from stempede.frames import FrameRecord, Frames
 from stempede.particles.segment import Segment
-from stempede.particles.split import Split, borders, cut
+from stempede.particles.split import Split, borders
 from stempede.particles.threshold import otsu
 from stempede.preprocess.background import Background
 from stempede.preprocess.defects import Defects
@@ -187,14 +187,6 @@ def test_otsu_lies_between_two_classes():
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(0, 1, 900), rng.normal(10, 1, 300)])
     assert 3 < otsu(values) < 7
-
-
-def test_a_cut_loses_no_pixel():
-    mask = np.maximum(disc(100, 100, 24), disc(100, 144, 22)) > 0
-    regions = mask.astype(np.int32)
-    parts = cut(regions, np.zeros((115, 151), bool), 2, 0.12, 0.75)
-    assert len(np.unique(parts)) == 3
-    np.testing.assert_array_equal(parts > 0, mask)
 
 
 def test_borders_are_where_labels_meet():

@@ -8,16 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from stempede.frames import Batch
-from stempede.particles.cuts import find_gaps, louder_inside, rejoin
-from stempede.particles.outlines import shrink
+from stempede.particles.blocks import Blocks
+from stempede.particles.cuts import find_gaps, rejoin
+from stempede.particles.discs import Round, round_view
+from stempede.particles.rounds import are_discs, with_discs
 from stempede_kernels.distance import distance
 from stempede_kernels.label import renumber
 from stempede_kernels.maxima import label_h_maxima
 from stempede_kernels.pieces import paint_parts, whole_pieces
-from stempede_kernels.smooth import gaussian
 from stempede_kernels.watershed import watershed
-
-SMOOTH = 0.8
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,10 @@ class Split:
     smallest : float
         Parts smaller than this share of the frame's typical part are not cut off, unless they
         hang by a narrow neck; 0 turns this off.
+    circle : float
+        Where many circles are seen in the image that lie on edges with this share of their
+        length, particles are round, and each circle is one, however it overlaps others; 0
+        turns this off.
     """
 
     depth: float = 0.18
@@ -54,6 +57,7 @@ class Split:
     valley: float = 0.15
     step: float = 0.5
     smallest: float = 0.25
+    circle: float = 0.75
 
     name: ClassVar[str] = "particles.split"
     reads: ClassVar[tuple[str, ...]] = ("images", "regions", "frames")
@@ -73,6 +77,7 @@ class Split:
             valley=self.valley,
             step=self.step,
             smallest=self.smallest,
+            circle=self.circle,
         )
         return batch.with_(maps={"labels": labels})
 
@@ -87,6 +92,7 @@ def split_regions(
     valley: float,
     step: float,
     smallest: float,
+    circle: float,
 ) -> np.ndarray:
     """Return (b, y, x) int32 labels of regions cut at their necks.
 
@@ -95,42 +101,38 @@ def split_regions(
     """
     labels = np.empty(regions.shape, np.int32)
     for k, (image, frame, factor) in enumerate(zip(images, regions, factors)):
-        mask = shrink((frame > 0).astype(np.float32), factor) > 0.5
-        louder = louder_inside(image, mask, factor)
-        gaps = find_gaps(gaussian(shrink(image, factor), SMOOTH), mask, valley, step, louder)
-        parts = cut(frame, gaps, factor, depth, least, smallest=smallest, mask=mask)
-        labels[k] = renumber(whole_pieces(parts))[0]
+        blocks = Blocks.of(image, frame, factor)
+        view = round_view(image, frame, blocks, circle)
+        coarse, parts, owner = parts_of(frame, view.blocks, depth, least, valley, step)
+        if len(view.discs) and are_discs(parts, view.discs):
+            parts, owner = with_discs(parts, owner, coarse, view.discs)
+        elif view.blocks is not blocks:
+            view = Round(blocks)
+            coarse, parts, owner = parts_of(frame, blocks, depth, least, valley, step)
+        parts, owner = rejoin(parts, owner, smallest)
+        found = paint(frame, parts, owner, view.blocks.factor)
+        labels[k] = renumber(whole_pieces(found))[0]
     return labels
 
 
-def cut(
-    regions: np.ndarray,
-    gaps: np.ndarray,
-    factor: int,
-    depth: float,
-    least: float,
-    *,
-    smallest: float = 0.0,
-    mask: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return a (y, x) frame's regions with a label of its own for each part of a cut one.
-
-    Gaps and mask are in blocks; without a mask it is the blocks that are mostly inside.
-    """
-    start = factor // 2
+def parts_of(
+    regions: np.ndarray, blocks: Blocks, depth: float, least: float, valley: float, step: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (y, x) regions and the parts they are cut into, in blocks, and each part's region."""
+    start, factor = blocks.factor // 2, blocks.factor
     coarse = regions[start::factor, start::factor]
-    if mask is None:
-        mask = shrink((regions > 0).astype(np.float32), factor) > 0.5
-    # blocks that are mostly inside: a rough outline makes no neck
-    mask = mask[: coarse.shape[0], : coarse.shape[1]] & (coarse > 0)
+    mask = blocks.mask[: coarse.shape[0], : coarse.shape[1]] & (coarse > 0)
     coarse = np.where(mask, coarse, 0)
     if not mask.any():
-        return regions
-    gaps = gaps[: coarse.shape[0], : coarse.shape[1]]
+        return coarse, coarse, np.arange(1)
+    gaps = find_gaps(blocks, valley, step)[: coarse.shape[0], : coarse.shape[1]]
     inside = distance(mask & ~borders(coarse) & ~gaps)
     markers, _ = label_h_maxima(inside, least, mask, h_relative=depth)
-    parts, owner = split_pairs(coarse, watershed(-inside, markers, mask))
-    parts, owner = rejoin(parts, owner, smallest)
+    return coarse, *split_pairs(coarse, watershed(-inside, markers, mask))
+
+
+def paint(regions: np.ndarray, parts: np.ndarray, owner: np.ndarray, factor: int) -> np.ndarray:
+    """Return (y, x) regions with a label of its own for each part of a cut one."""
     n_parts = np.bincount(owner)
     n_parts[0] = 0
     if n_parts.max(initial=0) < 2:
