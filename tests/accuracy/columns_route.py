@@ -8,8 +8,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from stempede.backend import Backend
-from stempede.frames import Calibration, FrameRecord, Frames
+from stempede.columns.cells import CellsStage
+from stempede.columns.fit import Fit
+from stempede.columns.layers import Layers
+from stempede.columns.octahedra import Octahedra
+from stempede.columns.tables import COLUMNS, CRYSTALS
+from stempede.frames import Batch, Calibration, FrameRecord, Frames
 from stempede.pipeline import Pipeline
+from stempede.preprocess.counts import Counts
 from stempede.recipe import Recipe
 from stempede.simulate.columns import Scene, lay_out, render
 from stempede.tables import Table
@@ -68,6 +74,59 @@ def measure(
     for reduction in plan.of_kind("reduce"):
         tables |= reduction(tables)
     return tables, truth
+
+
+START_NM = 0.02
+"""How far from the true columns a known lattice puts the start of the fit, per axis."""
+
+
+@dataclass(frozen=True)
+class KnownNodes:
+    """Stands for peaks and lattice: every column, started 0.2 Å per axis beside the true place."""
+
+    scene: Scene
+    seed: int
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with ``columns`` to be fitted and ``crystals``."""
+        frame = int(batch.frames[0])
+        truth = lay_out(self.scene, frame, self.seed)
+        columns, crystals = truth["truth_columns"], truth["truth_crystals"]
+        n = len(columns)
+        rng = np.random.default_rng([self.seed, frame, 1])
+        beside = START_NM / self.scene.scan.pixel_size_nm * rng.standard_normal((2, n))
+        start = {"y_px": columns["y_px"] + beside[0], "x_px": columns["x_px"] + beside[1]}
+        start["sigma_major_px"] = np.full(n, columns["sigma_px"].mean())
+        known = {name: columns[name] for name in ("crystal", "i", "j", "species")}
+        column = {
+            "column": np.arange(n),
+            "state": np.full(n, "NOT_RUN"),
+            "frame": np.full(n, frame),
+        }
+        given = ("frame", "crystal", "y_px", "x_px", "a_y_px", "a_x_px", "b_y_px", "b_x_px")
+        return batch.with_(
+            tables={
+                "columns": Table(COLUMNS, {**start, **known, **column}),
+                "crystals": Table(CRYSTALS, {name: crystals[name] for name in given}),
+            }
+        )
+
+
+def measure_known(
+    scenes: tuple[Scene, ...], seed: int
+) -> tuple[dict[str, Table], list[dict[str, Table]]]:
+    """Fit and measure with the lattice given: the route without finding anything."""
+    backend = Backend.choose("cpu")
+    frames = session(scenes, seed)
+    parts, truth = [], []
+    for k, scene in enumerate(scenes):
+        batch = frames.read([k], backend)
+        for stage in (Counts(), KnownNodes(scene, seed), Fit(), Octahedra(), CellsStage()):
+            batch = stage(batch)
+        parts.append(batch.tables)
+        truth.append(lay_out(scene, k, seed))
+    tables = {name: Table.concat([p[name] for p in parts]) for name in parts[0]}
+    return tables | Layers()(tables), truth
 
 
 def match_sites(

@@ -9,17 +9,20 @@ Run from the repository: ``PYTHONPATH=tests python -m accuracy.study_columns_rou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from accuracy.columns_route import match_sites, measure
+from accuracy.columns_route import match_sites, measure, measure_known
 from accuracy.record import command_line
 from stempede.simulate.columns import Dot, Scan, Scene, Tilt
 from stempede.tables import Table
 
-UNIFORM_DOTS, RANDOM_DOTS = 44, 40
+Route = Callable[[tuple[Scene, ...], int], tuple[dict[str, Table], list[dict[str, Table]]]]
+
+UNIFORM_DOTS, RANDOM_DOTS = 40, 40
 PIXEL_NM = 0.015
 _FILM = {"carbon": 0.1, "pixel_size_nm": PIXEL_NM}
 SCANS = {
@@ -38,25 +41,30 @@ JITTER = {"jitter_x_nm": 0.008, "jitter_y_nm": 0.0024}
 QUANTILE = 1.96
 
 
-def study(scale: float, seed: int = 0) -> dict[str, Any]:
+def study_known(scale: float, seed: int = 0) -> dict[str, Any]:
+    """Return the same with the lattice given: what is left when nothing has to be found."""
+    return study(scale, seed, measure_known)
+
+
+def study(scale: float, seed: int = 0, route: Route = measure) -> dict[str, Any]:
     """Return coverage, pulls, slopes and what was found, by dose."""
     cells = {}
     for k, (name, scan) in enumerate(SCANS.items()):
         n = max(2, round(scale * UNIFORM_DOTS)), max(2, round(scale * RANDOM_DOTS))
         cells[name] = {
-            "uniform": _uniform(scan, n[0], seed + 10 * k),
-            "random": _random(scan, n[1], seed + 10 * k + 1),
+            "uniform": _uniform(route, scan, n[0], seed + 10 * k),
+            "random": _random(route, scan, n[1], seed + 10 * k + 1),
         }
     shaken = replace(SCANS["p05"], **JITTER)
     cells["p05, with jitter"] = {
-        "uniform": _uniform(shaken, max(2, round(scale * UNIFORM_DOTS)), seed + 90)
+        "uniform": _uniform(route, shaken, max(2, round(scale * UNIFORM_DOTS)), seed + 90)
     }
     return {"seed": seed, "cells": cells}
 
 
-def _uniform(scan: Scan, n: int, seed: int) -> dict[str, Any]:
+def _uniform(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
     dots = [Dot(cells=(8, 8), cut_corners=k % 3, tilt=Tilt("uniform", 9.0)) for k in range(n)]
-    found, truths = measure(tuple(Scene((d,), scan) for d in dots), seed)
+    found, truths = route(tuple(Scene((d,), scan) for d in dots), seed)
     z, wanted = [], 0
     pulls: dict[str, list[float]] = {}
     for k, truth in enumerate(truths):
@@ -119,14 +127,14 @@ def _a_is_a(crystal: dict[str, Any], lattice: Table) -> bool:
     return bool(abs(a @ along) > abs(a @ across))
 
 
-def _random(scan: Scan, n: int, seed: int) -> dict[str, Any]:
+def _random(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
     """Return slopes of found on true tilt, of dot means and of sites about them."""
     rng = np.random.default_rng(seed)
-    means = rng.uniform(-12, 12, n)
+    means = rng.uniform(-10, 10, n)
     dots = [
-        Dot(cells=(8, 8), tilt=Tilt("random", m, sd_deg=4.0, correlation_cells=1.0)) for m in means
+        Dot(cells=(8, 8), tilt=Tilt("random", m, sd_deg=3.0, correlation_cells=1.0)) for m in means
     ]
-    found, truths = measure(tuple(Scene((d,), scan) for d in dots), seed)
+    found, truths = route(tuple(Scene((d,), scan) for d in dots), seed)
     dot_means, deviations, wanted = [], [], 0
     for k, truth in enumerate(truths):
         rows, own = match_sites(found, truth, k, PIXEL_NM)
