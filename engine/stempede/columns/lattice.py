@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stempede.backend import Backend
 from stempede.columns.crystal import Crystal, crystal_of
 from stempede.columns.growth import Anchors, Candidates, grow
-from stempede.columns.outline import outline
+from stempede.columns.outline import beside, in_one_piece, outline, scene_of
 from stempede.columns.peaks import response_of
 from stempede.columns.response import Response
-from stempede.columns.starts import Nodes, place_nodes
 from stempede.columns.spectrum import Cell, find_cell
+from stempede.columns.starts import Nodes, place_nodes
 from stempede.columns.tables import COLUMNS, CRYSTALS
 from stempede.frames import Batch, Problem
 from stempede.tables import Table
@@ -101,7 +102,7 @@ class Lattice:
                 break
             left = candidates.without(taken)
             anchors = grow(cell, left, basis)
-            crystal = self._crystal(cell, anchors, left, basis)
+            crystal = self._crystal(cell, anchors, left, seen, basis, batch.backend, found)
             if crystal is None:
                 break
             nodes = crystal.nodes
@@ -112,12 +113,23 @@ class Lattice:
         return sorted(found, key=lambda f: tuple(f.nodes.start.mean(0)))
 
     def _crystal(
-        self, cell: Cell, anchors: Anchors, candidates: Candidates, basis: Crystal
+        self,
+        cell: Cell,
+        anchors: Anchors,
+        candidates: Candidates,
+        seen: Response,
+        basis: Crystal,
+        backend: Backend,
+        before: list[Found],
     ) -> Found | None:
         if len(anchors) < 4:
             return None
         nodes = place_nodes(anchors, cell, candidates, basis)
-        nodes = nodes.take(outline(nodes, basis))
+        bright = nodes.start[nodes.significance > 3]
+        edge = cell.edge_px
+        scene = beside(scene_of(seen, bright, backend, edge_px=edge), [f.nodes for f in before])
+        kept = outline(nodes, scene, basis, edge_px=edge) > 0.5
+        nodes = nodes.take(in_one_piece(nodes, kept, self.min_columns))
         if len(nodes) < self.min_columns:
             return None
         return numbered(cell, nodes, basis)
@@ -199,7 +211,7 @@ def numbered(cell: Cell, nodes: Nodes, basis: Crystal) -> Found:
 
 def _clear(free: Any, nodes: Nodes, cell: Cell, xp: Any) -> None:
     """Zero the free area within two thirds of a cell's edge of any node."""
-    radius = max(1, int(round(0.6 * cell.edge_px)))
+    radius = max(1, round(0.6 * cell.edge_px))
     height, width = free.shape
     for y, x in np.rint(nodes.place).astype(int):
         free[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = 0

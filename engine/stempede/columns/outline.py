@@ -1,43 +1,125 @@
 """Outline: which nodes of a lattice hold a column, and where the crystal ends.
 
 A node is kept on the evidence at its own place, weighed against what its neighbours say of the
-crystal there: next to many columns little is needed, out in the vacuum much.
+crystal there: beside many columns little is needed, out in the vacuum much. Evidence is a Bayes
+factor of counts with a column against counts without, averaged over where the column may stand
+and how bright it may be, so that neither the freedom to search nor a guess of the brightness
+speaks for a column.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import expit, logsumexp
 
+from stempede.backend import Backend
 from stempede.columns.crystal import Crystal
+from stempede.columns.response import Response
 from stempede.columns.starts import Nodes
 
 _POOL = 1.2
-_LEAST_SHARE = 0.3
-"""Least intensity of a column over what its species and neighbours let expect."""
+"""Radius in cells over which the local brightness is pooled."""
+_SHARES = np.array([0.3, 0.5, 0.75, 1.0, 1.3])
+"""Brightness of a column over the expected one, all as likely."""
+_STRAY = {"B": 0.04, "A": 0.05, "X": 0.07}
+"""Typical distance per axis of a column from its predicted place, in cell edges, by role."""
+_COUPLING = 5.0
+"""Log odds that neighbours all kept, or all left out, lend a node."""
 
 
-def expected_counts(nodes: Nodes, kept: np.ndarray, crystal: Crystal) -> np.ndarray:
-    """Return (n,) counts that a column would have: its species' typical ones, locally scaled."""
+@dataclass(frozen=True)
+class Scene:
+    """What a node's counts are compared with.
+
+    Parameters
+    ----------
+    filtered : (y, x) float array
+        Counts of the matched filter, background included: Poisson-like sums over its area.
+    ground : (y, x) float array
+        What they are between columns.
+    sigma_px : float
+    others : (m, 3) float64 array
+        y, x and counts of columns of other crystals.
+    """
+
+    filtered: np.ndarray
+    ground: np.ndarray
+    sigma_px: float
+    others: np.ndarray
+
+
+def scene_of(seen: Response, columns: np.ndarray, backend: Backend, *, edge_px: float) -> Scene:
+    """Return what the nodes of a lattice are compared with.
+
+    Parameters
+    ----------
+    seen : Response
+    columns : (m, 2) float64 array
+        Places of columns known so far: the ground is read between them.
+    backend : Backend
+    edge_px : float
+        Edge of the cell.
+    """
+    blur, xp = backend.ndimage.gaussian_filter, backend.xp
+    free = xp.asarray(_between(seen.counts.shape, columns, 2.7 * seen.sigma_px))
+    wide = 0.45 * edge_px
+    weight = blur(free, wide, mode="nearest")
+    mean = blur(seen.counts * free, wide, mode="nearest") / xp.maximum(weight, 1e-6)
+    # hardly a free pixel near: the filter's own background
+    mean = xp.where(weight > 0.01, mean, seen.background)
+    floor = max(seen.shift, 0.05 * float(seen.counts.mean()), 1e-6)
+    filtered = blur(seen.counts, seen.sigma_px, mode="nearest")
+    host = (backend.download(v, "columns.lattice") for v in (filtered, xp.maximum(mean, floor)))
+    top, ground = (v * seen.area_px2 for v in host)
+    return Scene(top, ground, seen.sigma_px, np.zeros((0, 3)))
+
+
+def _between(shape: tuple[int, int], columns: np.ndarray, radius: float) -> np.ndarray:
+    """Return 1 where a pixel lies farther than a radius from every column, else 0."""
+    free = np.ones(shape, np.float32)
+    reach = int(np.ceil(radius))
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = np.hypot(dy, dx) <= radius
+    centre = np.rint(columns).astype(int)
+    y = (centre[:, :1] + dy[disc]).ravel()
+    x = (centre[:, 1:] + dx[disc]).ravel()
+    inside = (y >= 0) & (x >= 0) & (y < shape[0]) & (x < shape[1])
+    free[y[inside], x[inside]] = 0
+    return free
+
+
+def expected_counts(nodes: Nodes, share: np.ndarray, crystal: Crystal) -> np.ndarray:
+    """Return (n,) counts that a column would have: its species' typical ones, locally scaled.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    share : (n,) float64 array
+        Probability that a node holds a column.
+    crystal : Crystal
+    """
     site = np.array([crystal.species.index(s.species) for s in crystal.sites])[nodes.site]
-    typical = np.array(
-        [_median(nodes.height[kept & (site == s)]) for s in range(len(crystal.species))]
-    )
+    kept = (share > 0.5) & (nodes.height > 0)
     brightness = np.array(
         [next(s.brightness for s in crystal.sites if s.species == n) for n in crystal.species]
     )
+    typical = np.array([_median(nodes.height[kept & (site == s)]) for s in range(len(brightness))])
     unit = _median(typical / brightness)
     typical = np.where(typical > 0, typical, unit * brightness)[site]
-    use = kept & (nodes.height > 0)
-    if not use.any():
+    if not kept.any():
         return typical
-    count = min(20, int(use.sum()))
-    distance, near = cKDTree(nodes.ij[use]).query(nodes.ij, k=count)
+    count = min(20, int(kept.sum()))
+    distance, near = cKDTree(nodes.ij[kept]).query(nodes.ij, k=count)
     distance, near = distance.reshape(len(nodes), count), near.reshape(len(nodes), count)
     weight = np.exp(-0.5 * (distance / _POOL) ** 2)
-    total = (weight * typical[use][near]).sum(1) + 2 * np.median(typical)
-    found = (weight * nodes.height[use][near]).sum(1) + 2 * np.median(typical)
-    return typical * np.clip(found / total, 0.2, 3.0)
+    # as much of the crystal's mean as a bright column beside it would weigh
+    rest = np.median(typical[kept])
+    total = (weight * typical[kept][near]).sum(1) + rest
+    found = (weight * nodes.height[kept][near]).sum(1) + rest
+    return typical * np.clip(found / total, 0.2, 2.0)
 
 
 def _median(values: np.ndarray) -> float:
@@ -45,23 +127,101 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else 0.0
 
 
-def outline(nodes: Nodes, crystal: Crystal) -> np.ndarray:
-    """Return the (n,) mask of the nodes that hold a column."""
-    kept = nodes.significance > 3
-    for _ in range(6):
-        want = expected_counts(nodes, kept, crystal)
-        own = np.where(nodes.height > _LEAST_SHARE * want, nodes.significance, 0.0)
-        support = _support(nodes.ij, kept)
-        now = own > 1.5 + 4.0 * (1 - support) ** 2
-        now &= support > 0.2
-        if np.array_equal(now, kept):
-            break
-        kept = now
-    return kept
+def log_evidence(
+    nodes: Nodes,
+    share: np.ndarray,
+    want: np.ndarray,
+    scene: Scene,
+    crystal: Crystal,
+    edge_px: float,
+) -> np.ndarray:
+    """Return (n,) log Bayes factors of a column at each node against none.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    share : (n,) float64 array
+        Probability that each node holds a column: what it adds to its neighbours' counts.
+    want : (n,) float64 array
+        Expected counts.
+    scene : Scene
+    crystal : Crystal
+    edge_px : float
+    """
+    stray = np.array([_STRAY[s.role] for s in crystal.sites])[nodes.site] * edge_px
+    step = np.stack(np.mgrid[-3:4, -3:4], -1).reshape(-1, 2) * 0.7
+    prior = -0.5 * np.sum(step**2, 1)
+    prior -= logsumexp(prior)
+    place = nodes.place[:, None, :] + step[None] * stray[:, None, None]
+    counts = _sampled(scene.filtered, place)
+    ground = _sampled(scene.ground, place) + _spill(nodes, share, scene, place)
+    bright = want[:, None, None] * _SHARES
+    gain = counts[..., None] * np.log1p(bright / ground[..., None]) - bright
+    return logsumexp(gain + prior[None, :, None], axis=(1, 2)) - np.log(len(_SHARES))
 
 
-def _support(ij: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the share of the (up to eight) nodes within a cell that are kept."""
-    pairs = cKDTree(ij).query_pairs(0.75, output_type="ndarray")
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    return np.bincount(both[:, 0], kept[both[:, 1]].astype(float), minlength=len(ij)) / 8
+def _sampled(image: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Return an image at the pixels nearest to (n, p, 2) places; the rim's beyond it."""
+    y = np.rint(place[..., 0]).astype(int).clip(0, image.shape[0] - 1)
+    x = np.rint(place[..., 1]).astype(int).clip(0, image.shape[1] - 1)
+    return image[y, x].astype(np.float64)
+
+
+def _spill(nodes: Nodes, share: np.ndarray, scene: Scene, place: np.ndarray) -> np.ndarray:
+    """Return the counts that other columns add to the filter at (n, p, 2) places."""
+    known = np.concatenate([nodes.start, scene.others[:, :2]])
+    counts = np.concatenate([share * nodes.height.clip(0), scene.others[:, 2]])
+    count = min(6, len(known))
+    _, near = cKDTree(known).query(nodes.place, k=count)
+    near = near.reshape(len(nodes), count)
+    own = near == np.arange(len(nodes))[:, None]
+    square = np.sum((place[:, None, :, :] - known[near][:, :, None, :]) ** 2, -1)
+    light = np.where(own, 0.0, counts[near])[:, :, None]
+    return np.sum(light * np.exp(-square / (4 * scene.sigma_px**2)), 1)
+
+
+def outline(nodes: Nodes, scene: Scene, crystal: Crystal, *, edge_px: float) -> np.ndarray:
+    """Return the (n,) probability that each node holds a column.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    scene : Scene
+    crystal : Crystal
+    edge_px : float
+    """
+    height, width = scene.filtered.shape
+    share = expit(nodes.significance**2 / 2 - 6)
+    beyond = (nodes.place < -0.5) | (nodes.place > np.array([height, width]) - 0.5)
+    links = cKDTree(nodes.ij).query_pairs(0.75, output_type="ndarray")
+    links = np.concatenate([links, links[:, ::-1]])
+    for _ in range(3):
+        want = expected_counts(nodes, share, crystal)
+        evidence = log_evidence(nodes, share, want, scene, crystal, edge_px)
+        evidence[beyond.any(1)] = -50.0
+        for _ in range(12):
+            around = np.bincount(links[:, 0], share[links[:, 1]], minlength=len(nodes)) / 8
+            share = expit(evidence + _COUPLING * (2 * around - 1))
+    return share
+
+
+def in_one_piece(nodes: Nodes, kept: np.ndarray, least: int) -> np.ndarray:
+    """Return the mask of kept nodes that belong to a piece of at least some nodes."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = cKDTree(nodes.ij).query_pairs(0.75, output_type="ndarray")
+    links = links[kept[links].all(1)]
+    n = len(nodes)
+    graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(n, n))
+    _, piece = connected_components(graph, directed=False)
+    size = np.bincount(piece[kept], minlength=piece.max(initial=0) + 1)
+    return kept & (size[piece] >= least)
+
+
+def beside(scene: Scene, starts: list[Nodes]) -> Scene:
+    """Return the scene with the columns of crystals found before."""
+    if not starts:
+        return scene
+    others = [np.concatenate([n.start, n.height[:, None]], 1) for n in starts]
+    return replace(scene, others=np.concatenate(others))
