@@ -35,6 +35,12 @@ COARSE_SIDE_PX = 500
 SMOOTHINGS_PX = (0.7, 1.0, 1.5, 2.5, 4.0, 8.0)
 JOINT_PASSES = 6
 PEAK_PASSES = 3
+FINE = 2
+"""Largest binning of the last step; the columns of a scan lie many pixels apart."""
+
+GROWN = tuple(4**k for k in range(8))
+"""Lengths of a running sum at which its smoothing is chosen anew."""
+
 ALONE = 0.1
 """Weight of a comparison that rests on one scan: most of it may be noise."""
 
@@ -201,17 +207,13 @@ def register(scans: Scans, used: np.ndarray, drift_px: float) -> Registration:
         Typical drift between consecutive scans.
     """
     which = np.flatnonzero(used).tolist()
-    k, h, w = scans.images.shape
-    if len(which) < 2:
-        return registration_of(np.zeros((k, 2)), np.full((k, 2), np.nan), used)
-    by = coarseness(h, w)
-    binned = scans.binned(by)
-    shifts, sigma = _running(binned, which, drift_px / by)
-    shifts = _joint(binned, which, shifts, sigma, drift_px / by)
-    sigma = _finest(binned, which, shifts)
-    for _ in range(PEAK_PASSES):
-        shifts, _errors = _peaks(binned, which, shifts, sigma)
-    return _finished(scans, used, shifts * by, sigma * by)
+    shifts = np.zeros((len(scans.images), 2))
+    if len(which) > 1:
+        by = coarseness(*scans.images.shape[1:])
+        binned = scans.binned(by)
+        shifts, sigma = _running(binned, which, drift_px / by)
+        shifts = by * _joint(binned, which, shifts, sigma, drift_px / by)
+    return _finished(scans, used, shifts, PEAK_PASSES)
 
 
 def coarseness(height: int, width: int) -> int:
@@ -224,25 +226,20 @@ def coarseness(height: int, width: int) -> int:
 
 def refined(scans: Scans, used: np.ndarray, start: Registration) -> Registration:
     """Register again, without some scans, from shifts that are known to a pixel."""
-    which = np.flatnonzero(used).tolist()
     shifts = np.where(np.isfinite(start.shifts), start.shifts, 0.0)
-    if len(which) < 2:
-        return registration_of(shifts, np.full(shifts.shape, np.nan), used)
-    by = coarseness(*scans.images.shape[1:])
-    sigma = _finest(scans.binned(by), which, shifts / by)
-    return _finished(scans, used, shifts, sigma * by)
+    return _finished(scans, used, shifts, 1)
 
 
-def _finished(scans: Scans, used: np.ndarray, shifts: np.ndarray, sigma_px: float) -> Registration:
-    """Take the last step, on scans binned by a quarter of what the others were."""
-    by = max(1, coarseness(*scans.images.shape[1:]) // 4)
+def _finished(scans: Scans, used: np.ndarray, shifts: np.ndarray, passes: int) -> Registration:
+    """Take shifts to a fraction of a pixel; large scans, in the end, less binned."""
     which = np.flatnonzero(used).tolist()
-    shifts, errors = _peaks(scans.binned(by), which, shifts / by, sigma_px / by)
-    return registration_of(shifts * by, errors * by, used)
-
-
-def registration_of(shifts: np.ndarray, errors: np.ndarray, used: np.ndarray) -> Registration:
-    """Return shifts against the first used scan, NaN where a scan was not used."""
+    errors = np.full(shifts.shape, np.nan)
+    if len(which) > 1:
+        by = coarseness(*scans.images.shape[1:])
+        sigma = by * _finest(scans.binned(by), which, shifts / by)
+        for step in [by] * passes + [FINE] * (by > FINE):
+            few = scans.binned(step)
+            shifts, errors = (step * a for a in _peaks(few, which, shifts / step, sigma / step))
     first = int(np.argmax(used))
     seen = used[:, None]
     return Registration(
@@ -257,7 +254,7 @@ def _running(scans: Scans, which: list[int], drift_px: float) -> tuple[np.ndarra
     surfaces = Surfaces(sums.canvases[0])
     for n, (before, k) in enumerate(pairwise(which), start=1):
         drift = drift_px * float(np.sqrt(k - before))
-        if n & (n - 1) == 0:
+        if n in GROWN:
             cost, tried = _cost(sums.canvases[0], shifts[before], drift), []
             for parts in map(scans.parts, SMOOTHINGS_PX):
                 template = Halves(parts, which[:n], shifts).template()

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from stempede.preprocess.likelihood import LEAST_EXPOSURE
 from stempede.preprocess.registration import Parts, Registration, Scans, coarseness
 
 WIDE_PX = 8.0
@@ -31,6 +30,9 @@ BANDS = 4
 JUMPED = 0.4
 BAND_ERROR = 0.12
 """A band says something if its contrast is known to this."""
+
+SEEN = 0.5
+"""Share of the other scans that must have seen a pixel for it to be compared."""
 
 Z = 4.0
 """A scan is dropped only if its deficit is so many standard errors."""
@@ -192,7 +194,7 @@ def _change(scans: Scans, first: list[int], shifts: np.ndarray, k: int) -> float
 
 
 def _laid(parts: Parts, others: list[int], shifts: np.ndarray, k: int) -> tuple[Any, Any]:
-    """Return the mean of other scans where one scan stands, and where it is known."""
+    """Return the mean of other scans where one scan stands, and where most of them were seen."""
     canvas = parts.canvas(others, shifts)
     where = canvas.window((int(np.rint(shifts[k, 0])), int(np.rint(shifts[k, 1]))))
-    return canvas.expected()[where], canvas.exposure[where] > LEAST_EXPOSURE
+    return canvas.expected()[where], canvas.exposure[where] > SEEN * len(others)
