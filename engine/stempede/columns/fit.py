@@ -15,6 +15,12 @@ from stempede.columns.tables import COLUMNS
 from stempede.frames import Batch
 from stempede.tables import Table
 
+_PRESENT = 50.0
+"""Prior odds that a site within a crystal holds its column."""
+
+_GAP_DEG = 200.0
+"""Widest angle without a column around a site that still lies within the crystal."""
+
 SHAPES = ("auto", "free", "shared")
 
 
@@ -41,13 +47,16 @@ class Fit:
         of nearest columns.
     least : float
         Significance (``columns.significance``) below which nothing was seen.
+    scan_lines : bool
+        Estimate the shifts of scan lines and take them out; see ``scan``.
     """
 
     crystal: Any = "CsPbI3"
     shape: Literal["auto", "free", "shared"] = "auto"
     window: float = 3.3
     wander: float = 0.4
-    least: float = 3.5
+    least: float = 3.0
+    scan_lines: bool = True
 
     name: ClassVar[str] = "columns.fit"
     reads: ClassVar[tuple[str, ...]] = ("electrons", "columns", "crystals")
@@ -85,9 +94,11 @@ class Fit:
         sites = Sites.of(rows, cell)
         if not electrons[valid].any():
             return rows.with_columns({"state": np.full(len(rows), "NOT_RUN", dtype=object)})
-        settings = Settings(self.shape, self.window, self.window + 1.0, self.wander)
+        settings = Settings(
+            self.window, self.window + 1.0, self.wander, self.least, self.scan_lines
+        )
         refined = refine(electrons.astype(np.float64), valid, noise, sites, settings)
-        return rows.with_columns(_fields(refined, sites, self.least))
+        return rows.with_columns(_fields(refined, sites))
 
 
 def noise_of(frames: Table, k: int) -> Noise:
@@ -97,36 +108,68 @@ def noise_of(frames: Table, k: int) -> Noise:
     return Noise(model if model in MODELS else "poisson", read if np.isfinite(read) else 0.0)
 
 
-def _fields(refined: Refined, sites: Sites, least: float) -> dict[str, Any]:
+def _fields(refined: Refined, sites: Sites) -> dict[str, Any]:
     """Return the fields of fitted rows."""
-    system, covariance = refined.system, refined.covariance
+    system, covariance, seen = refined.last.system, refined.covariance, refined.last.seen
     state = system.state
     major, minor, angle = state.shape.axes()
     kind = system.problem.species
-    significance = np.sqrt(2 * np.maximum(refined.gain, 0))
-    sigma_major, sigma_minor = major[kind], minor[kind]
-    far = np.hypot(state.y - system.problem.centre_y, state.x - system.problem.centre_x)
-    out = far >= 0.999 * system.problem.radius_px
-    states = np.where(out, "OUT_OF_WINDOW", "CONVERGED")
-    states = np.where((significance < least) & sites.on_lattice, "INFERRED", states)
+    yx = np.where(seen[:, None], refined.values[:, :2], refined.inferred_yx)
+    se = np.sqrt(covariance[:, [0, 1, 2], [0, 1, 2]])
+    se[:, :2] = np.where(seen[:, None], se[:, :2], refined.inferred_se[:, None])
+    intensity = np.maximum(refined.values[:, 2], 0)
+    states = _states(refined, sites)
+    reason = _reasons(refined, sites, states)
     return {
-        "y_px": state.y,
-        "x_px": state.x,
-        "se_y_px": np.sqrt(covariance[:, 0, 0]),
-        "se_x_px": np.sqrt(covariance[:, 1, 1]),
-        "cov_yx_px2": covariance[:, 0, 1],
-        "amplitude": state.intensity / (2 * np.pi * sigma_major * sigma_minor),
-        "sigma_major_px": sigma_major,
-        "sigma_minor_px": sigma_minor,
+        "y_px": yx[:, 0],
+        "x_px": yx[:, 1],
+        "se_y_px": se[:, 0],
+        "se_x_px": se[:, 1],
+        "cov_yx_px2": np.where(seen, covariance[:, 0, 1], 0.0),
+        "amplitude": intensity / (2 * np.pi * major[kind] * minor[kind]),
+        "sigma_major_px": major[kind],
+        "sigma_minor_px": minor[kind],
         "angle_deg": np.full(len(sites), angle),
         "offset": system.ground.at_columns(state.ground, state.y, state.x),
-        "intensity": state.intensity,
-        "se_intensity": np.sqrt(covariance[:, 2, 2]),
+        "intensity": intensity,
+        "se_intensity": se[:, 2],
         "state": states,
-        "significance": significance,
-        "accepted": states == "CONVERGED",
-        "reject_reason": np.where(states == "CONVERGED", "", "not fitted"),
+        "significance": np.sqrt(2 * np.maximum(refined.last.gain, 0)),
+        "accepted": reason == "",
+        "reject_reason": reason,
     }
+
+
+def _states(refined: Refined, sites: Sites) -> np.ndarray:
+    known = np.isfinite(refined.inferred_yx).all(axis=1) & sites.on_lattice
+    unseen = np.where(known, "INFERRED", "OUT_OF_WINDOW")
+    return np.where(refined.last.seen, "CONVERGED", unseen)
+
+
+def _reasons(refined: Refined, sites: Sites, states: np.ndarray) -> np.ndarray:
+    """Return why a column is not accepted: empty where it is."""
+    reason = np.full(len(sites), "", dtype=object)
+    inferred = states == "INFERRED"
+    odds = np.log(_PRESENT) + refined.presence
+    reason[inferred & (odds < 0)] = "empty site"
+    reason[inferred & ~_enclosed(sites, refined.last.seen, inferred)] = "outside the crystal"
+    reason[(states == "OUT_OF_WINDOW")] = "not seen"
+    reason[~sites.on_lattice] = "off lattice"
+    return reason
+
+
+def _enclosed(sites: Sites, seen: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Return which of the sites have columns seen all around, or along an edge both ways."""
+    found = np.zeros(len(sites), bool)
+    for k in np.flatnonzero(which):
+        di, dj = sites.i - sites.i[k], sites.j - sites.j[k]
+        near = seen & (sites.crystal == sites.crystal[k]) & (np.hypot(di, dj) < 1.05)
+        near[k] = False
+        turns = np.sort(np.degrees(np.arctan2(dj[near], di[near])))
+        if len(turns) >= 3:
+            gaps = np.diff(np.concatenate([turns, turns[:1] + 360]))
+            found[k] = gaps.max() <= _GAP_DEG
+    return found
 
 
 __all__ = ["COLUMNS", "Fit", "noise_of"]

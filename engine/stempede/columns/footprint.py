@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Pairs of entries of a footprint that share a pixel.
+
+    Parameters
+    ----------
+    first, second : (k,) int64 array
+        Entries; the column of the first has the lower number.
+    number : (k,) int64 array
+        Which pair of columns these belong to.
+    one, other : (c,) int64 array
+        Columns of each pair.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    number: np.ndarray
+    one: np.ndarray
+    other: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,22 @@ class Footprint:
     def n_pixels(self) -> int:
         """Number of pixels read."""
         return len(self.flat)
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """Pairs of columns that reach the same pixels."""
+        order = np.argsort(self.pixel, kind="stable")
+        pixel = self.pixel[order]
+        firsts, seconds = [], []
+        for lag in range(1, int(np.bincount(self.pixel).max(initial=0))):
+            same = np.flatnonzero(pixel[lag:] == pixel[:-lag])
+            firsts.append(order[same])
+            seconds.append(order[same + lag])
+        first = np.concatenate([np.zeros(0, np.int64), *firsts])
+        second = np.concatenate([np.zeros(0, np.int64), *seconds])
+        n = len(self.start) - 1
+        pairs, number = np.unique(self.column[first] * n + self.column[second], return_inverse=True)
+        return Overlaps(first, second, number, pairs // n, pairs % n)
 
     def sum_at_pixels(self, values: np.ndarray) -> np.ndarray:
         """Return (p,) sums over the columns of (e,) values."""
@@ -75,7 +113,7 @@ def footprint(
     reads : (n,) bool array
         Columns around which pixels are read.
     """
-    yy, xx, ok = _disc(valid, y, x, reach_px)
+    yy, xx, ok = disc(valid, y, x, reach_px)
     close = ok & reads[:, None]
     close &= np.hypot(yy - y[:, None], xx - x[:, None]) <= window_px
     flat = yy * valid.shape[1] + xx
@@ -96,7 +134,7 @@ def footprint(
     )
 
 
-def _disc(
+def disc(
     valid: np.ndarray, y: np.ndarray, x: np.ndarray, radius_px: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (n, k) rows and columns of the pixels around each column, and which are there."""

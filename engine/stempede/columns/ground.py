@@ -38,8 +38,8 @@ class Ground:
         Nodes in a row of the whole frame.
     """
 
-    matrix: sp.csc_array
-    penalty: sp.csc_array
+    matrix: sp.csr_array
+    penalty: sp.csr_array
     start: np.ndarray
     least: float
     nodes: np.ndarray
@@ -65,9 +65,9 @@ class Ground:
         node, weight = _corners(pairs.y, pairs.x, spacing_px, across)
         nodes, column = np.unique(node, return_inverse=True)
         rows = np.tile(np.arange(pairs.n_pixels), 4)
-        matrix = sp.csc_array(
+        matrix = sp.coo_array(
             (weight.ravel(), (rows, column.ravel())), shape=(pairs.n_pixels, len(nodes))
-        )
+        ).tocsr()
         observed = problem.electrons.ravel()[pairs.flat]
         level = _level(observed, positive=problem.noise.positive)
         scale = max(abs(level), float(observed.std()) * 0.02, 1e-6)
@@ -109,7 +109,7 @@ def _corners(
     return node, weight
 
 
-def _differences(nodes: np.ndarray, across: int, spread: float) -> sp.csc_array:
+def _differences(nodes: np.ndarray, across: int, spread: float) -> sp.csr_array:
     """Return the precision of differences of neighbouring nodes, each of this spread."""
     pairs = []
     for step in (1, across):
@@ -123,4 +123,4 @@ def _differences(nodes: np.ndarray, across: int, spread: float) -> sp.csc_array:
         (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([first, second]))),
         shape=(len(first), len(nodes)),
     )
-    return ((difference.T @ difference) / spread**2).tocsc()
+    return ((difference.T @ difference) / spread**2).tocsr()

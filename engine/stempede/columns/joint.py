@@ -26,6 +26,10 @@ _SHRINK = 4.0
 """An intensity falls at most by this factor in a step, so that it stays above zero."""
 
 
+_CLOSE = 0.03
+"""The fit has converged when no parameter moves by more, in its own standard errors."""
+
+
 @dataclass(frozen=True)
 class State:
     """Parameters of a joint fit: see ``Problem``."""
@@ -89,37 +93,58 @@ class System:
     parts: Profiles
     objective: float
 
-    def derivatives(self) -> tuple[sp.csc_array, np.ndarray]:
-        """Return the sparse derivatives (y, x, intensity, ground) and the dense ones (shape)."""
-        moves = self.problem.moves[self.pairs.column]
-        value = self.parts.value * moves
+    def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return derivatives of expected values by y, x, intensity (3, e) and shape (p, s)."""
+        value = self.parts.value * self.problem.moves[self.pairs.column]
         own = self.state.intensity[self.pairs.column] * value
-        local = self.pairs.matrix(own * self.parts.by_y, own * self.parts.by_x, value)
-        columns = sp.hstack([local, self.ground.matrix], format="csc")
-        n_species = len(self.state.shape.log_sigma)
+        local = np.stack([own * self.parts.by_y, own * self.parts.by_x, value])
         if not self.problem.free_shape:
-            return columns, np.zeros((self.pairs.n_pixels, 0))
+            return local, np.zeros((self.pairs.n_pixels, 0))
         kind = self.problem.species[self.pairs.column]
         by_size = own * self.parts.by_size
+        n_species = len(self.state.shape.log_sigma)
         dense = [self.pairs.sum_at_pixels(by_size * (kind == s)) for s in range(n_species)]
         dense += [self.pairs.sum_at_pixels(own * d) for d in self.parts.by_stretch]
-        return columns, np.stack(dense, axis=1)
+        return local, np.stack(dense, axis=1)
 
     def normal(self) -> Normal:
         """Return the information and the score of all parameters."""
         local, dense = self.derivatives()
         score, weight = self.problem.noise.score_information(self.observed, self.expected)
-        weighted = local.tocsr()
-        weighted.data = weighted.data * np.repeat(weight, np.diff(weighted.indptr))
-        information = (local.T @ weighted).tocsr()
-        cross = weighted.T @ dense
+        columns = self.pairs.matrix(*local).T
+        ground = self.ground.matrix
+        seen = ground * weight[:, None]
+        between = columns @ seen
+        own = self._columns(local, weight)
+        under = ground.T @ seen + self.ground.penalty
+        information = sp.block_array([[own, between], [between.T, under]], format="csr")
+        cross = np.concatenate([columns @ (dense * weight[:, None]), seen.T @ dense])
         block = dense.T @ (dense * weight[:, None])
-        gradient = np.concatenate([local.T @ score, dense.T @ score])
+        gradient = np.concatenate(
+            [
+                columns @ score,
+                ground.T @ score - self.ground.penalty @ self.state.ground,
+                dense.T @ score,
+            ]
+        )
         self._add_priors(gradient, block)
-        n = 3 * len(self.state.y)
-        penalty = sp.block_diag([sp.csr_array((n, n)), self.ground.penalty], format="csr")
-        gradient[n : n + self.ground.size] -= self.ground.penalty @ self.state.ground
-        return Normal(len(self.state.y), (information + penalty).tocsr(), cross, block, gradient)
+        return Normal(len(self.state.y), information, cross, block, gradient)
+
+    def _columns(self, local: np.ndarray, weight: np.ndarray) -> sp.csr_array:
+        """Return the information of columns among each other."""
+        pairs, n = self.pairs, len(self.state.y)
+        shared = pairs.overlaps
+        weighted = local * weight[pairs.pixel]
+        first, second = weighted[:, shared.first], local[:, shared.second]
+        own, rows, columns, values = np.arange(n), [], [], []
+        for p in range(3):
+            for q in range(3):
+                both = np.bincount(shared.number, first[p] * second[q], minlength=len(shared.one))
+                rows += [own + p * n, shared.one + p * n, shared.other + q * n]
+                columns += [own + q * n, shared.other + q * n, shared.one + p * n]
+                values += [pairs.sum_over_column(weighted[p] * local[q]), both, both]
+        where = (np.concatenate(rows), np.concatenate(columns))
+        return sp.coo_array((np.concatenate(values), where), shape=(3 * n, 3 * n)).tocsr()
 
     def _add_priors(self, gradient: np.ndarray, block: np.ndarray) -> None:
         if not self.problem.free_shape:
@@ -204,13 +229,11 @@ def _climb(
             damping *= 8
         else:
             break
-        n = len(state.y)
-        far = np.hypot(trial.state.y - now.state.y, trial.state.x - now.state.x).max(initial=0)
         now, damping = trial, max(damping / 8, 1e-6)
         if problem.noise.model == "gaussian":
             problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
             now = system(problem, now.state, pairs, ground)
-        if far < 0.004 and np.abs(step[3 * n + ground.size :]).max(initial=0) < 1e-3:
+        if normal.errors_moved(step) < _CLOSE:
             break
     return now, problem
 

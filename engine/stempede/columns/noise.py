@@ -88,6 +88,16 @@ class Noise:
         variance = mean + self.read_noise**2
         return -0.5 * ((electrons - mean) ** 2 / variance + np.log(variance))
 
+    def counted(self, electrons: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, Noise]:
+        """Return pixels as numbers of electrons where those are resolved, and their noise.
+
+        For comparing models that hardly change what single pixels are expected to hold: the
+        mean number of electrons given the pixel stands for the number.
+        """
+        if not self.resolved:
+            return electrons, self
+        return self._electrons(electrons, np.maximum(expected, _FLOOR))[0], Noise("poisson")
+
     def fitted(self, electrons: np.ndarray, expected: np.ndarray) -> Noise:
         """Return this noise with what ``gaussian`` leaves open estimated from residuals."""
         if self.model != "gaussian" or len(electrons) < 16:

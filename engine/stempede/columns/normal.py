@@ -53,6 +53,15 @@ class Normal:
 
         return _conjugate_gradients(times, precondition, self.score)
 
+    def errors_moved(self, step: np.ndarray) -> float:
+        """Return the largest part of a step, in standard errors at all others fixed."""
+        diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])
+        return float((np.abs(step) * np.sqrt(np.maximum(diagonal, 0))).max(initial=0))
+
+    def position_information(self) -> np.ndarray:
+        """Return (n,) information of a column's position, mean over the axes, others fixed."""
+        return self.local.diagonal()[: 2 * self.n].reshape(2, self.n).mean(axis=0)
+
     def covariance(self) -> np.ndarray:
         """Return (n, 3, 3) covariances of y, x, intensity of each column."""
         diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])

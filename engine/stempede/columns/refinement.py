@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stempede.columns.evidence import gains
 from stempede.columns.gaussians import Shape
-from stempede.columns.joint import Problem, State, System, fit
+from stempede.columns.joint import Problem, State, fit
 from stempede.columns.noise import Noise
+from stempede.columns.scan import Jitter, take_out
+from stempede.columns.second_look import Look, look, neighbours_say, presence, second_look
 from stempede.columns.sites import Sites
 
 _NODES = 2.0
@@ -23,10 +24,11 @@ _OWN_WIDTH = 30.0
 class Settings:
     """How columns are fitted; see ``Fit``."""
 
-    shape: str
     window: float
     reach: float
     wander: float
+    least: float
+    scan_lines: bool
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,29 @@ class Refined:
 
     Parameters
     ----------
-    system : System
-        At the optimum.
+    last : Look
+        At the optimum; ``seen`` says which columns were.
+    values : (n, 3) float64 array
+        y, x, intensity, the shifts of scan lines taken out.
     covariance : (n, 3, 3) float64 array
-        Of y, x, intensity.
-    gain : (n,) float64 array
-        Log-likelihood gained by each column.
+        Of these.
+    inferred_yx : (n, 2) float64 array
+        Where the neighbours put a column that was not seen; NaN where they do not.
+    inferred_se : (n,) float64 array
+        px, per axis.
+    presence : (n,) float64 array
+        Log Bayes factor of a column that was not seen, against none.
+    jitter : (Jitter, Jitter)
+        Of scan lines, along y and x.
     """
 
-    system: System
+    last: Look
+    values: np.ndarray
     covariance: np.ndarray
-    gain: np.ndarray
+    inferred_yx: np.ndarray
+    inferred_se: np.ndarray
+    presence: np.ndarray
+    jitter: tuple[Jitter, Jitter]
 
 
 def refine(
@@ -79,8 +93,29 @@ def refine(
     state = _start(problem, sites)
     problem, state = _widths(problem, state, sites)
     whole = replace(problem, moves=np.ones(len(sites), bool), free_shape=False)
-    system = fit(whole, state)
-    return Refined(system, system.normal().covariance(), gains(system))
+    last = second_look(look(fit(whole, state), sites, settings.least), sites, settings.least)
+    return _concluded(last, sites, settings)
+
+
+def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
+    state = last.system.state
+    values = np.column_stack([state.y, state.x, state.intensity])
+    covariance = last.system.normal().covariance()
+    jitter = (Jitter(0.0, 0.0), Jitter(0.0, 0.0))
+    if settings.scan_lines:
+        change, covariance, jitter = take_out(last.system, covariance)
+        values = values + change
+    missing = ~last.seen & sites.on_lattice
+    there = neighbours_say(last, sites, missing, values[:, :2])
+    return Refined(
+        last,
+        values,
+        covariance,
+        np.column_stack([there.y, there.x]),
+        there.se_px,
+        presence(last, sites, missing),
+        jitter,
+    )
 
 
 def _start(problem: Problem, sites: Sites) -> State:

@@ -1,152 +1,174 @@
-"""Scan: position noise that the counts do not explain, carried into the columns' errors.
+"""Scan: shifts of whole scan lines, estimated with the columns they cut and taken out.
 
-Lines of a scan jitter, and columns of neighbouring lines with them. A fit knows only of its
-electrons, so its errors are too small wherever the dose is high. The rest is measured where
-the lattice is a ruler: second differences of B columns and of A columns along a and b. They are
-blind to lattice vectors, drift and uniform strain. X columns stand aside by the tilt and take
-no part, but carry the same jitter.
+A scanning beam sets off each line a little wrong. A column spans a dozen lines, whose mean error
+moves it; neighbours on the same lines move alike. Shifts are random with a variance and a
+correlation from line to line that the frame itself tells (marginal likelihood); given these, the
+columns' positions are those of the joint fit of columns and shifts, and what remains unknown of
+the shifts is in their covariance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
+from scipy.linalg import cho_solve_banded, cholesky_banded
 
-from stempede.columns.directions import Grid, role_of
-from stempede.columns.network import Network
-from stempede.columns.octahedra import crystal_networks
-from stempede.frames import Batch
+from stempede.columns.joint import System
 
-_LEAST = 12
-_LEAST_RISE = 0.2
-"""Triples whose columns share their scan lines jitter together: they must rise by this share of
-their length from one to the next."""
+_CORRELATIONS = (0.0, 0.3, 0.6)
+_RATIOS = np.geomspace(0.02, 50, 15)
+"""Variances tried, in those a line's own shift is known to."""
 
-_INDEPENDENT = 0.5
-"""Second differences share columns: their squares know half of what as many free ones would."""
-
-_OUTLIER = 5.0
-_SHARES = (1.0, 4.0, 1.0)
-_TOTAL = sum(_SHARES)
+_WORTH = 2.0
+"""Gain in log-likelihood that shifts have to make before they are believed."""
 
 
 @dataclass(frozen=True)
-class Scan:
-    """Add what the scan does to the errors of the fitted columns.
-
-    Per frame and axis: the variance that the second differences of the lattice show beyond the
-    fits' own, if it is significant. Positions are not moved: a jitter of single lines cannot be
-    told from noise column by column. Slow drift stays in positions and lattice vectors.
+class Jitter:
+    """Shifts of lines along one axis.
 
     Parameters
     ----------
-    least_ratio : float
-        Twice the log-likelihood ratio above which the excess is taken for real.
-
-    Notes
-    -----
-    Disorder of the B and A columns from cell to cell is part of the excess too.
+    rms_px : float
+        0 where none was found.
+    correlation : float
+        Of neighbouring lines.
     """
 
-    least_ratio: float = 4.0
-
-    name: ClassVar[str] = "columns.scan"
-    reads: ClassVar[tuple[str, ...]] = ("columns", "crystals")
-    writes: ClassVar[tuple[str, ...]] = ("columns", "crystals")
-
-    def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with larger errors in ``columns`` and the excess in ``crystals``."""
-        columns, crystals = batch.tables["columns"], batch.tables["crystals"]
-        fields = {name: columns[name].copy() for name in ("se_y_px", "se_x_px")}
-        told = {name: crystals[name].copy() for name in ("scan_y_px", "scan_x_px")}
-        # an inferred position's error is not one of a fit
-        fitted = (columns["state"] != "INFERRED") & (columns["state"] != "NOT_RUN")
-        for record, size in zip(batch.records, batch.pixel_size_nm):
-            rows = np.flatnonzero(crystals["frame"] == record.frame)
-            networks = crystal_networks(columns, crystals, rows, size)
-            excess = scan_variance(networks, self.least_ratio)
-            here = fitted & (columns["frame"] == record.frame)
-            for k, axis in enumerate("yx"):
-                error = fields[f"se_{axis}_px"]
-                error[here] = np.hypot(error[here], np.sqrt(excess[k]))
-                told[f"scan_{axis}_px"][rows] = np.sqrt(excess[k])
-        return batch.with_(
-            tables={
-                "columns": columns.with_columns(fields),
-                "crystals": crystals.with_columns(told),
-            }
-        )
+    rms_px: float
+    correlation: float
 
 
-def scan_variance(networks: Sequence[Network], least_ratio: float = 4.0) -> np.ndarray:
-    """Return (2,) variance along y and x, px² of the frame, beyond the columns' own errors.
+@dataclass(frozen=True)
+class _Lines:
+    """What the lines tell along one axis, columns fitted again for each shift."""
+
+    first: np.ndarray
+    gain: np.ndarray
+    band: np.ndarray
+    score: np.ndarray
+
+
+def take_out(
+    system: System, covariance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[Jitter, Jitter]]:
+    """Return what the shifts of lines add to each column, and the covariance with them.
 
     Parameters
     ----------
-    networks : sequence of Network
-        Crystals of one frame.
-    least_ratio : float
-        Twice the log-likelihood ratio against no excess; below it the excess is zero.
+    system : System
+        At the optimum of the columns without shifts.
+    covariance : (n, 3, 3) float64 array
+        Of y, x, intensity without shifts.
+
+    Returns
+    -------
+    change : (n, 3) float64 array
+        To be added to y, x, intensity.
+    covariance : (n, 3, 3) float64 array
+    jitter : (Jitter, Jitter)
+        Along y and x.
     """
-    parts = [_second_differences(network) for network in networks]
-    if sum(len(difference) for difference, _ in parts) < _LEAST:
-        return np.zeros(2)
-    difference = np.concatenate([d for d, _ in parts])
-    expected = np.concatenate([e for _, e in parts])
-    return np.array([_excess(difference[:, k], expected[:, k], least_ratio) for k in (0, 1)])
+    local, _ = system.derivatives()
+    score, weight = system.problem.noise.score_information(system.observed, system.expected)
+    change = np.zeros((len(covariance), 3))
+    total = covariance.copy()
+    found = []
+    for axis in (0, 1):
+        lines = _lines(system, local, score, weight, axis, covariance)
+        jitter, precision = _variance(lines)
+        found.append(jitter)
+        if precision is None:
+            continue
+        factor = cholesky_banded(lines.band + precision, lower=True)
+        shift = cho_solve_banded((factor, True), lines.score)
+        change -= _windows(shift, lines, lambda gain, s: np.einsum("npr,nr->np", gain, s))
+        total += _spread(factor, lines)
+    return change, total, (found[0], found[1])
 
 
-def _second_differences(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Return (k, 2) second differences of position and their variances, px of the frame."""
-    role = role_of(network.ij2)
-    found = np.flatnonzero(network.seen & (role != "X"))
-    grid = Grid(network.ij2[found])
-    yx = network.nodes.yx[: len(network.ij2)] / network.scale_yx
-    variance = np.diagonal(network.nodes.covariance, axis1=1, axis2=2) / network.scale_yx**2
-    differences, variances = [], []
-    for step in np.array([(2, 0), (0, 2)]):
-        before, after = (grid.at(network.ij2[found] + way * step) for way in (-1, 1))
-        inside = (before >= 0) & (after >= 0)
-        triple = found[np.stack([before, np.arange(len(found)), after])[:, inside]]
-        rise = np.abs(yx[triple[2]] - yx[triple[0]])
-        triple = triple[:, rise[:, 0] > _LEAST_RISE * np.linalg.norm(rise, axis=1)]
-        differences.append(yx[triple[0]] - 2 * yx[triple[1]] + yx[triple[2]])
-        variances.append(sum(w * variance[t] for w, t in zip(_SHARES, triple)))
-    return np.concatenate(differences), np.concatenate(variances)
+def _lines(
+    system: System,
+    local: np.ndarray,
+    score: np.ndarray,
+    weight: np.ndarray,
+    axis: int,
+    covariance: np.ndarray,
+) -> _Lines:
+    pairs, n = system.pairs, len(covariance)
+    row = pairs.y.astype(np.int64)
+    low, n_rows = int(row.min(initial=0)), int(row.max(initial=0)) - int(row.min(initial=0)) + 1
+    row = row - low
+    by_shift = -pairs.sum_at_pixels(local[axis])
+    first = np.full(n, n_rows)
+    np.minimum.at(first, pairs.column, row[pairs.pixel])
+    span = int((row[pairs.pixel] - first[pairs.column]).max(initial=0)) + 1
+    first = np.minimum(first, n_rows - span)
+    slot = pairs.column * span + row[pairs.pixel] - first[pairs.column]
+    across = (weight * by_shift)[pairs.pixel]
+    cross = np.stack(
+        [np.bincount(slot, across * part, minlength=n * span).reshape(n, span) for part in local],
+        axis=1,
+    )
+    gain = np.einsum("npq,nqr->npr", covariance, cross)
+    explained = np.einsum("npr,nps->nrs", cross, gain)
+    band = np.zeros((span, n_rows))
+    for lag in range(span):
+        part = np.diagonal(explained, lag, axis1=1, axis2=2)
+        where = first[:, None] + np.arange(span - lag)
+        band[lag] = -np.bincount(where.ravel(), part.ravel(), minlength=n_rows)
+    band[0] += np.bincount(row, weight * by_shift**2, minlength=n_rows)
+    return _Lines(first, gain, band, np.bincount(row, score * by_shift, minlength=n_rows))
 
 
-def _excess(difference: np.ndarray, expected: np.ndarray, least_ratio: float) -> float:
-    """Return the most likely variance of single positions beyond the expected; 0 if none is."""
-    known = np.isfinite(difference) & np.isfinite(expected) & (expected > 0)
-    square, expected = difference[known] ** 2, expected[known]
-    excess = 0.0
-    for _ in range(3):
-        # a wrong match is no jitter
-        kept = square < _OUTLIER**2 * np.maximum(expected + _TOTAL * excess, np.median(square))
-        if kept.sum() < _LEAST:
-            return 0.0
-        excess = _most_likely(square[kept], expected[kept])
-    ratio = _log_likelihood(excess, square[kept], expected[kept])
-    ratio -= _log_likelihood(0.0, square[kept], expected[kept])
-    return excess if 2 * ratio * _INDEPENDENT > least_ratio else 0.0
+def _variance(lines: _Lines) -> tuple[Jitter, np.ndarray | None]:
+    """Return the variance and correlation that make the frame likeliest, and their precision."""
+    known = lines.band[0][lines.band[0] > 0.05 * lines.band[0].max(initial=0)]
+    best, none = (0.0, Jitter(0.0, 0.0), None), Jitter(0.0, 0.0)
+    if len(known) < 8:
+        return none, None
+    for correlation in _CORRELATIONS:
+        for ratio in _RATIOS:
+            variance = float(ratio / np.median(known))
+            precision, log_det = _prior(variance, correlation, lines.band.shape)
+            gain = _gain(lines, precision, log_det)
+            if gain > best[0]:
+                best = (gain, Jitter(float(np.sqrt(variance)), correlation), precision)
+    return (best[1], best[2]) if best[0] > _WORTH else (none, None)
 
 
-def _most_likely(square: np.ndarray, expected: np.ndarray) -> float:
-    """Return the variance of highest likelihood by Fisher scoring, at least 0."""
-    excess = 0.0
-    for _ in range(30):
-        total = expected + _TOTAL * excess
-        score = ((square - total) / total**2).sum()
-        move = score / (_TOTAL * (1 / total**2).sum())
-        excess, last = max(0.0, excess + float(move)), excess
-        if abs(excess - last) < 1e-9:
-            break
-    return excess
+def _prior(variance: float, correlation: float, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
+    """Return the banded precision of a chain of shifts, and the logarithm of its determinant."""
+    precision = np.zeros(shape)
+    n, rest = shape[1], 1 - correlation**2
+    precision[0] = (1 + correlation**2) / (variance * rest)
+    precision[0, 0] = precision[0, -1] = 1 / (variance * rest)
+    if shape[0] > 1:
+        precision[1, :-1] = -correlation / (variance * rest)
+    return precision, -n * np.log(variance) - (n - 1) * np.log(rest)
 
 
-def _log_likelihood(excess: float, square: np.ndarray, expected: np.ndarray) -> float:
-    total = expected + _TOTAL * excess
-    return float(-(np.log(total) + square / total).sum() / 2)
+def _gain(lines: _Lines, precision: np.ndarray, log_det: float) -> float:
+    """Return the log-likelihood gained by shifts of this precision, shifts integrated out."""
+    try:
+        factor = cholesky_banded(lines.band + precision, lower=True)
+    except np.linalg.LinAlgError:
+        return -np.inf
+    explained = lines.score @ cho_solve_banded((factor, True), lines.score)
+    return float(0.5 * explained - np.log(factor[0]).sum() + 0.5 * log_det)
+
+
+def _windows(values, lines, combine):  # type: ignore[no-untyped-def]
+    """Apply to the lines of each column."""
+    span = lines.gain.shape[2]
+    return combine(lines.gain, values[lines.first[:, None] + np.arange(span)])
+
+
+def _spread(factor: np.ndarray, lines: _Lines) -> np.ndarray:
+    """Return (n, 3, 3) covariances that unknown shifts add to columns."""
+    span = lines.gain.shape[2]
+    inverse = cho_solve_banded((factor, True), np.eye(factor.shape[1]))
+    where = lines.first[:, None] + np.arange(span)
+    own = inverse[where[:, :, None], where[:, None, :]]
+    return np.einsum("npr,nrs,nqs->npq", lines.gain, own, lines.gain, optimize=True)
