@@ -34,8 +34,10 @@ from stempede_kernels.gaussian_fit.system import (
     N,
     assemble,
     find_step,
+    lead,
     list_free,
     propose,
+    relax,
     system,
 )
 from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, parallel, plain, scratch
@@ -151,7 +153,7 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
     dev = deviance(box, s, rule.poisson, noise.own)
     gather(theta, box, s, rule.poisson, rule.plane, m)
     assemble(theta, middle, m, rule.shape, e)
-    damping, state, iteration = 1e-3, MAX_ITERATIONS, 0
+    damping, share_taken, state, iteration = 1e-3, 1.0, MAX_ITERATIONS, 0
     while iteration < rule.iterations:
         iteration += 1
         n = list_free(rule.shape, rule.offset, rule.plane, e.free)
@@ -160,6 +162,7 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
             if damping > 1e6:
                 return SINGULAR, iteration, dev
             continue
+        before = lead(share_taken, e)
         length = propose(theta, rule.window, rule.shape, e)
         draw(e.trial, box, s)
         rate(e.trial, middle, box, s, noise.floor)
@@ -170,8 +173,10 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
             gather(theta, box, s, rule.poisson, rule.plane, m)
             assemble(theta, middle, m, rule.shape, e)
             damping *= 0.1
+            share_taken = relax(share_taken, before, lead(1.0, e))
         else:
             damping = max(10.0 * damping, 1e-2)
+            share_taken *= 0.5
         if length <= rule.tolerance:
             state = CONVERGED
             break

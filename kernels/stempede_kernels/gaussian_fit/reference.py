@@ -13,6 +13,7 @@ CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 FLOOR = 1e-6
 FAINT = 0.1
 NARROWEST_PX = 0.3
+LEAST_SHARE = 0.3
 # places of the shape among the parameters, by kind: held, circular, upright, rotated
 SHAPES: dict[int, list[int]] = {0: [], 1: [3], 2: [3, 5], 3: [3, 4, 5]}
 
@@ -142,7 +143,7 @@ def _refine(theta: Floats, w: Window, rule: Rule) -> tuple[int, int, float]:
     usable = np.isfinite(theta).all() and theta[2] > 0 and len(w.data) > len(free)
     if not usable or (w.poisson and w.floor <= 0):
         return SINGULAR, 0, np.nan
-    damping, dev = 1e-3, deviance(theta, w)
+    damping, share, dev = 1e-3, 1.0, deviance(theta, w)
     for iteration in range(1, rule.iterations + 1):
         step = _step(theta, w, rule, free, damping)
         if step is None:
@@ -150,12 +151,17 @@ def _refine(theta: Floats, w: Window, rule: Rule) -> tuple[int, int, float]:
             if damping > 1e6:
                 return SINGULAR, iteration, dev
             continue
+        step *= share
+        before = step @ equations(theta, w, rule.shape)[1]
         trial, length = _bound(theta, step, rule)
         tried = deviance(trial, w)
         if tried <= dev + 1e-12 * abs(dev):
             theta[:], dev, damping = trial, tried, 0.1 * damping
+            after = step @ equations(theta, w, rule.shape)[1]
+            overshot = before > after
+            share = min(max(share * before / (before - after), LEAST_SHARE), 1) if overshot else 1.0
         else:
-            damping = max(10 * damping, 1e-2)
+            damping, share = max(10 * damping, 1e-2), 0.5 * share
         if length <= rule.tolerance:
             return CONVERGED, iteration, dev
     return MAX_ITERATIONS, rule.iterations, dev

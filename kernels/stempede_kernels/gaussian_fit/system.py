@@ -15,6 +15,7 @@ from stempede_kernels.gaussian_fit.window import Floats, fused, plain
 N = 9
 HELD, CIRCULAR, UPRIGHT, ROTATED = 0, 1, 2, 3
 NARROWEST_PX = 0.3
+LEAST_SHARE = 0.3
 
 Ints = NDArray[np.int64]
 
@@ -196,6 +197,28 @@ def find_step(theta: Floats, n: int, damping: float, bounded: bool, e: System) -
         substitute(others, e, e.step)
     e.step[6] = -theta[6]
     return found
+
+
+@plain
+def lead(share: float, e: System) -> float:
+    """Shorten ``step`` to a share of itself; return its product with the gradient."""
+    total = 0.0
+    for p in range(N):
+        e.step[p] *= share
+        total += e.step[p] * e.gradient[p]
+    return total
+
+
+@plain
+def relax(share: float, before: float, after: float) -> float:
+    """Return the share of the next step to take, from the slopes along the last one.
+
+    With few counts the expected information differs from the observed one: full steps
+    overshoot the maximum by nearly their length, again and again.
+    """
+    if not before > after:
+        return 1.0
+    return min(max(share * before / (before - after), LEAST_SHARE), 1.0)
 
 
 @plain
