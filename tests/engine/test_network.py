@@ -80,6 +80,14 @@ def test_order_of_columns_and_other_crystals_do_not_matter():
     assert (both["crystal"][second.rows] == 1).all()
 
 
+def test_of_two_columns_at_one_place_the_clearer_counts():
+    columns = dot((4, 3)).columns()
+    ghost = changed(columns.take(at(columns, 0, 0)), slice(None), y_px=0.0, significance=1.0)
+    network = Network.of(Table.concat([ghost, columns]))
+    assert len(network) == 12
+    np.testing.assert_allclose(network.staggered_tilt_deg, 9.0, atol=1e-9)
+
+
 def test_gradient_is_the_derivative():
     columns = dot((4, 5)).columns(np.random.default_rng(5))
     columns = changed(columns, at(columns, 0.5, 0), accepted=False)

@@ -237,11 +237,13 @@ def equal_pixels(pixel_size_yx_nm: Any) -> np.ndarray:
 
 
 def _usable(columns: Table, rows: np.ndarray) -> np.ndarray:
-    """Return accepted rows with a position on the lattice; the more significant of two first."""
+    """Return accepted rows with a position on the lattice; of two at one place the clearer one."""
     fields = ("y_px", "x_px", "i", "j")
     finite = np.isfinite([columns[name][rows] for name in fields]).all(axis=0)
     rows = rows[finite & columns["accepted"][rows]]
-    return rows[np.argsort(-np.nan_to_num(columns["significance"][rows]), kind="stable")]
+    rows = rows[np.argsort(-np.nan_to_num(columns["significance"][rows]), kind="stable")]
+    ij2 = np.rint(2 * np.column_stack([columns["i"][rows], columns["j"][rows]]))
+    return rows[np.sort(np.unique(ij2, axis=0, return_index=True)[1])]
 
 
 def _covariance(columns: Table, rows: np.ndarray) -> np.ndarray:
