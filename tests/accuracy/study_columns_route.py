@@ -22,7 +22,7 @@ from stempede.tables import Table
 
 Route = Callable[[tuple[Scene, ...], int], tuple[dict[str, Table], list[dict[str, Table]]]]
 
-UNIFORM_DOTS, RANDOM_DOTS = 40, 40
+UNIFORM_DOTS, RANDOM_DOTS = 36, 32
 PIXEL_NM = 0.015
 _FILM = {"carbon": 0.1, "pixel_size_nm": PIXEL_NM}
 SCANS = {
@@ -130,9 +130,9 @@ def _a_is_a(crystal: dict[str, Any], lattice: Table) -> bool:
 def _random(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
     """Return slopes of found on true tilt, of dot means and of sites about them."""
     rng = np.random.default_rng(seed)
-    means = rng.uniform(-10, 10, n)
+    means = rng.uniform(-8, 8, n)
     dots = [
-        Dot(cells=(8, 8), tilt=Tilt("random", m, sd_deg=3.0, correlation_cells=1.0)) for m in means
+        Dot(cells=(8, 8), tilt=Tilt("random", m, sd_deg=5.0, correlation_cells=1.0)) for m in means
     ]
     found, truths = route(tuple(Scene((d,), scan) for d in dots), seed)
     dot_means, deviations, wanted = [], [], 0
