@@ -22,8 +22,9 @@ from stempede.columns.starts import Nodes
 
 _POOL = 1.2
 """Radius in cells over which the local brightness is pooled."""
-_SHARES = np.array([0.3, 0.5, 0.75, 1.0, 1.3])
-"""Brightness of a column over the expected one, all as likely."""
+_SHARES = np.array([0.4, 0.6, 0.8, 1.0, 1.25])
+_ODDS = np.array([0.05, 0.15, 0.3, 0.3, 0.2])
+"""Brightness of a column over the expected one, and how likely each is."""
 _STRAY = {"B": 0.04, "A": 0.05, "X": 0.07}
 """Typical distance per axis of a column from its predicted place, in cell edges, by role."""
 _COUPLING = 5.0
@@ -157,7 +158,7 @@ def log_evidence(
     ground = _sampled(scene.ground, place) + _spill(nodes, share, scene, place)
     bright = want[:, None, None] * _SHARES
     gain = counts[..., None] * np.log1p(bright / ground[..., None]) - bright
-    return logsumexp(gain + prior[None, :, None], axis=(1, 2)) - np.log(len(_SHARES))
+    return logsumexp(gain + prior[None, :, None] + np.log(_ODDS), axis=(1, 2))
 
 
 def _sampled(image: np.ndarray, place: np.ndarray) -> np.ndarray:
