@@ -7,27 +7,17 @@ estimates and their covariance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-from stempede.columns.footprint import Footprint, footprint
+from stempede.columns.footprint import Footprint
 from stempede.columns.gaussians import Profiles, Shape, profiles
 from stempede.columns.ground import Ground
 from stempede.columns.noise import Noise
 from stempede.columns.normal import Normal
 from stempede.columns.widths import log_slopes, shape_prior
-
-_STEP = 0.35
-"""Longest step of a position, in widths."""
-
-_SHRINK = 4.0
-"""An intensity falls at most by this factor in a step, so that it stays above zero."""
-
-
-_CLOSE = 0.03
-"""The fit has converged when no parameter moves by more, in its own standard errors."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +81,7 @@ class System:
     observed: np.ndarray
     expected: np.ndarray
     parts: Profiles
+    likelihood: np.ndarray
     objective: float
 
     def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
@@ -172,87 +163,16 @@ def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> 
     expected = pairs.sum_at_pixels(state.intensity[pairs.column] * parts.value)
     expected += ground.matrix @ state.ground
     observed = problem.electrons.ravel()[pairs.flat]
-    likelihood = problem.noise.log_likelihood(observed, expected).sum()
+    likelihood = problem.noise.log_likelihood(observed, expected)
     rough = 0.5 * float(state.ground @ (ground.penalty @ state.ground))
     return System(
-        problem, state, pairs, ground, observed, expected, parts, float(likelihood) - rough
-    )
-
-
-def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12) -> System:
-    """Maximise the likelihood from a start; the pixels read follow the columns.
-
-    Parameters
-    ----------
-    problem : Problem
-    start : State
-    rounds : int
-        Most times that the pixels are chosen anew.
-    iterations : int
-        Most steps per round.
-
-    Returns
-    -------
-    System
-        At the optimum.
-    """
-    state = start
-    for _ in range(rounds):
-        sigma = float(state.shape.sigma_px.max())
-        window, reach = problem.window * sigma, problem.reach * sigma
-        pairs = footprint(problem.valid, state.y, state.x, window, reach, problem.moves)
-        ground = Ground.over(pairs, problem.electrons.shape, problem.spacing_px, state, problem)
-        if len(state.ground) != ground.size:
-            state = replace(state, ground=ground.start)
-        anchor = state
-        now, problem = _climb(problem, state, pairs, ground, iterations)
-        state = now.state
-        if np.hypot(state.y - anchor.y, state.x - anchor.x).max(initial=0) < 0.3 * sigma:
-            break
-    return now
-
-
-def _climb(
-    problem: Problem, state: State, pairs: Footprint, ground: Ground, iterations: int
-) -> tuple[System, Problem]:
-    now = system(problem, state, pairs, ground)
-    problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
-    now = system(problem, state, pairs, ground)
-    damping = 1e-3
-    for _ in range(iterations):
-        normal = now.normal()
-        for _ in range(5):
-            step = normal.step(damping)
-            trial = system(problem, moved(now, step), pairs, ground)
-            if trial.objective >= now.objective - 1e-6 * abs(now.objective):
-                break
-            damping *= 8
-        else:
-            break
-        now, damping = trial, max(damping / 8, 1e-6)
-        if problem.noise.model == "gaussian":
-            problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
-            now = system(problem, now.state, pairs, ground)
-        if normal.errors_moved(step) < _CLOSE:
-            break
-    return now, problem
-
-
-def moved(now: System, step: np.ndarray) -> State:
-    """Return the state after a step, kept in bounds."""
-    state, problem, n = now.state, now.problem, len(now.state.y)
-    sigma = float(state.shape.sigma_px.mean())
-    y = state.y + np.clip(step[:n], -_STEP * sigma, _STEP * sigma)
-    x = state.x + np.clip(step[n : 2 * n], -_STEP * sigma, _STEP * sigma)
-    dy, dx = y - problem.centre_y, x - problem.centre_x
-    inside = np.minimum(1, problem.radius_px / np.maximum(np.hypot(dy, dx), 1e-12))
-    intensity = state.intensity + step[2 * n : 3 * n]
-    intensity = np.maximum(intensity, state.intensity / _SHRINK)
-    ground = now.ground.bounded(state.ground + step[3 * n : 3 * n + now.ground.size])
-    shape = state.shape
-    if problem.free_shape:
-        turn = np.clip(step[3 * n + now.ground.size :], -0.15, 0.15)
-        shape = Shape(shape.log_sigma + turn[:-2], np.clip(shape.stretch + turn[-2:], -0.5, 0.5))
-    return State(
-        problem.centre_y + dy * inside, problem.centre_x + dx * inside, intensity, shape, ground
+        problem,
+        state,
+        pairs,
+        ground,
+        observed,
+        expected,
+        parts,
+        likelihood,
+        float(likelihood.sum()) - rough,
     )

@@ -40,8 +40,11 @@ class Normal:
     shape: np.ndarray
     score: np.ndarray
 
-    def step(self, damping: float) -> np.ndarray:
-        """Solve the damped equations, by conjugate gradients on blocks of each column."""
+    def step(self, damping: np.ndarray) -> np.ndarray:
+        """Solve the equations damped by (m + s,) shares of the diagonal.
+
+        By conjugate gradients on blocks of each column.
+        """
         diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])
         ridge = damping * diagonal + self._floor(diagonal)
         precondition = self._blocks(ridge)
@@ -52,11 +55,6 @@ class Normal:
             return np.concatenate([top, self.cross.T @ v[:m] + self.shape @ v[m:]]) + ridge * v
 
         return _conjugate_gradients(times, precondition, self.score)
-
-    def errors_moved(self, step: np.ndarray) -> float:
-        """Return the largest part of a step, in standard errors at all others fixed."""
-        diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])
-        return float((np.abs(step) * np.sqrt(np.maximum(diagonal, 0))).max(initial=0))
 
     def position_information(self) -> np.ndarray:
         """Return (n,) information of a column's position, mean over the axes, others fixed."""

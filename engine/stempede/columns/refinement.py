@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stempede.columns.climb import fit
 from stempede.columns.gaussians import Shape
-from stempede.columns.joint import Problem, State, fit
+from stempede.columns.joint import Problem, State
 from stempede.columns.noise import Noise
 from stempede.columns.scan import Jitter, take_out
 from stempede.columns.second_look import Look, look, neighbours_say, presence, second_look

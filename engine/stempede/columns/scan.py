@@ -83,7 +83,8 @@ def take_out(
             continue
         factor = cholesky_banded(lines.band + precision, lower=True)
         shift = cho_solve_banded((factor, True), lines.score)
-        change -= _windows(shift, lines, lambda gain, s: np.einsum("npr,nr->np", gain, s))
+        where = lines.first[:, None] + np.arange(lines.gain.shape[2])
+        change -= np.einsum("npr,nr->np", lines.gain, shift[where])
         total += _spread(factor, lines)
     return change, total, (found[0], found[1])
 
@@ -125,17 +126,18 @@ def _lines(
 def _variance(lines: _Lines) -> tuple[Jitter, np.ndarray | None]:
     """Return the variance and correlation that make the frame likeliest, and their precision."""
     known = lines.band[0][lines.band[0] > 0.05 * lines.band[0].max(initial=0)]
-    best, none = (0.0, Jitter(0.0, 0.0), None), Jitter(0.0, 0.0)
+    most, best, chosen = _WORTH, Jitter(0.0, 0.0), None
     if len(known) < 8:
-        return none, None
+        return best, None
     for correlation in _CORRELATIONS:
         for ratio in _RATIOS:
             variance = float(ratio / np.median(known))
             precision, log_det = _prior(variance, correlation, lines.band.shape)
             gain = _gain(lines, precision, log_det)
-            if gain > best[0]:
-                best = (gain, Jitter(float(np.sqrt(variance)), correlation), precision)
-    return (best[1], best[2]) if best[0] > _WORTH else (none, None)
+            if gain > most:
+                most, best = gain, Jitter(float(np.sqrt(variance)), correlation)
+                chosen = precision
+    return best, chosen
 
 
 def _prior(variance: float, correlation: float, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
@@ -157,12 +159,6 @@ def _gain(lines: _Lines, precision: np.ndarray, log_det: float) -> float:
         return -np.inf
     explained = lines.score @ cho_solve_banded((factor, True), lines.score)
     return float(0.5 * explained - np.log(factor[0]).sum() + 0.5 * log_det)
-
-
-def _windows(values, lines, combine):  # type: ignore[no-untyped-def]
-    """Apply to the lines of each column."""
-    span = lines.gain.shape[2]
-    return combine(lines.gain, values[lines.first[:, None] + np.arange(span)])
 
 
 def _spread(factor: np.ndarray, lines: _Lines) -> np.ndarray:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from stempede.columns.climb import fit
 from stempede.columns.evidence import gains
-from stempede.columns.joint import State, System, fit
+from stempede.columns.joint import State, System
 from stempede.columns.local_lattice import Known, Predicted, predict
 from stempede.columns.search import Places, search
 from stempede.columns.sites import Sites
