@@ -33,6 +33,7 @@ MANY_BLOCKS = 1 << 20
 VOTED = 0.4
 # centres of two discs are this many radii of the larger one apart
 APART = 0.85
+# share of the inside of a disc that lies in regions: a few blocks of its rim may not
 INSIDE = 0.92
 # finer views: how many, by how much, and where regions are this many typical ones large
 FINER, FINER_STEP, CLUMP = 3, 0.6, 3.0
@@ -40,9 +41,9 @@ FINER, FINER_STEP, CLUMP = 3, 0.6, 3.0
 LARGE_ENOUGH = 1.25
 ANGLES = 2 * np.pi * np.arange(32) / 32
 ON_CIRCLE = np.linspace(1 - 1.2 * NEAR, 1 + 1.2 * NEAR, 7)
-# an edge at up to 40 degrees leaves the circle slantwise; where a straight one does
+# an edge at up to 40 degrees to the circle leaves it slantwise, and does so this far out
 SLANT, BEYOND = 0.75, np.linspace(1.15, 1.5, 6)
-# it takes few directions to do so
+# a corner is seen in few directions: each counts this much
 SLANTED = 3.0
 # rounds of fitting, and the share of a circle on edges below which the next is not tried
 ROUNDS, HOPELESS = 3, 0.3
@@ -90,7 +91,7 @@ def round_view(image: np.ndarray, regions: np.ndarray, blocks: Blocks, seen: flo
     if len(best.discs) and np.median(best.discs[:, 2]) > LARGE_ENOUGH * SMALLEST:
         return best
     area = np.bincount(regions[:: blocks.factor, :: blocks.factor].ravel())[1:]
-    # a typical region is two to three times as wide as the smallest disc that is looked for
+    # a typical region is about 20 blocks wide
     if area.max(initial=0) < CLUMP * np.pi * (LARGEST * 0.6) ** 2:
         return best
     for step in range(1, FINER + 1):
@@ -191,7 +192,9 @@ def _fit(circles: np.ndarray, blocks: Blocks, floor: float) -> np.ndarray:
     sine, cosine = np.sin(ANGLES), np.cos(ANGLES)
     hit = np.ones((len(circles), len(ANGLES)), bool)
     for _ in range(ROUNDS):
-        kept = hit.mean(axis=1) >= HOPELESS
+        # several candidates end at one circle
+        _, first = np.unique(np.stack([y, x, r]).round(), axis=1, return_index=True)
+        kept = first[hit[first].mean(axis=1) >= HOPELESS]
         y, x, r = y[kept], x[kept], r[kept]
         inward, facing = _edges(y, x, r, ON_CIRCLE, blocks, floor)
         inward[facing < FACING] = 0
