@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from series_drawing import Dot, dot, drift, expected, series
 
 from accuracy.record import command_line
+from series_drawing import Dot, dot, drift, expected, series
 from stempede.backend import Backend
 from stempede.frames import Batch, FrameRecord, Frames
 from stempede.preprocess.align import Align

@@ -44,7 +44,11 @@ SHIFTS = declare(
             Field("moved_x_px", "int64", "px", "the scan was moved back by this to be summed"),
             _f("cumulative_dose_e_per_A2", "e/A^2", "of the series up to and with this scan"),
             _f("contrast", "", "its fine structure over that of the first scans"),
-            _f("change", "", "rms change of its outline and thickness since the first scans"),
+            _f(
+                "change",
+                "",
+                "rms change of its outline and thickness, over the rms of its structure",
+            ),
             Field("state", "string", "", "used | dropped"),
             Field("reason", "string", "", "blank | jump | blur | changed | beam damage"),
         ),
@@ -67,13 +71,14 @@ class Align:
     least_contrast : float
         A scan with less of its fine structure than this share of the first scans' is dropped.
     most_change : float
-        A scan is dropped if its outline and thickness changed by more than this share (rms).
+        A scan is dropped if its outline or thickness changed by more than this, rms over the
+        rms of all its structure; half a dot gone is 0.35.
     """
 
     series: str = "independent"
     drift_px: float = 4.0
     least_contrast: float = 0.6
-    most_change: float = 0.3
+    most_change: float = 0.2
 
     name: ClassVar[str] = "preprocess.align"
     reads: ClassVar[tuple[str, ...]] = ("images", "valid")
@@ -219,7 +224,7 @@ def _averaged(batch: Batch, aligned: list[Aligned], shifts: Table) -> Batch:
                 valid = batch.maps["valid"][row][there]
                 images[n][here] += xp.where(valid, batch.images[row][there], 0)
                 exposure[n][here] += valid
-    first = np.array([int(a.rows[0]) for a in aligned])
+    first = np.array([int(a.rows[0]) for a in aligned], dtype=np.int64)
     doses = [_doses(batch, a.rows) for a in aligned]
     frames = batch.tables["frames"].take(first)
     frames = frames.with_columns(

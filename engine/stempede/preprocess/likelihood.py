@@ -40,34 +40,44 @@ class Noise:
     least: float
 
     @classmethod
-    def of(cls, images: Any, backend: Backend) -> Noise:
+    def of(cls, images: Any, masks: Any, backend: Backend) -> tuple[Noise, float]:
         """Estimate it from second differences along rows, in dark and in bright blocks.
 
         Parameters
         ----------
         images : (k, y, x) float32 array
+        masks : (1 or k, y, x) float32 array
+            1 where a pixel is valid; blocks with others are left out.
         backend : Backend
+
+        Returns
+        -------
+        noise : Noise
+            Of images less the dark level.
+        dark : float
+            Mean of the darkest tenth of the blocks.
         """
-        xp = backend.xp
-        k, h, w = images.shape
-        rows, cols = h // BLOCK_PX, (w - 2) // BLOCK_PX
         means: list[Any] = []
         spreads: list[Any] = []
-        for image in images[:: max(1, k // 8)]:
+        for k in range(0, len(images), max(1, len(images) // 8)):
+            image, mask = images[k], masks[k if len(masks) > 1 else 0]
+            whole = _blocks(mask[:, 1:-1]) > 0.999
             step = (image[:, 2:] - 2 * image[:, 1:-1] + image[:, :-2]) ** 2 / 6
-            for values, into in ((image[:, 1:-1], means), (step, spreads)):
-                cut = values[: rows * BLOCK_PX, : cols * BLOCK_PX]
-                into.append(cut.reshape(rows, BLOCK_PX, cols, BLOCK_PX).mean((1, 3)).ravel())
+            means.append(_blocks(image[:, 1:-1])[whole])
+            spreads.append(_blocks(step)[whole])
+        xp = backend.xp
         mean = backend.download(xp.concatenate(means), STAGE).astype(np.float64)
         spread = backend.download(xp.concatenate(spreads), STAGE).astype(np.float64)
+        if not len(mean):
+            return cls(0.0, 1.0, 1e-12), 0.0
         order = np.argsort(mean)
         tenth = max(1, len(order) // 10)
         low, high = order[:tenth], order[-tenth:]
-        lift = mean[high].mean() - mean[low].mean()
-        top, bottom = spread[high].mean(), spread[low].mean()
+        dark, top, bottom = mean[low].mean(), spread[high].mean(), spread[low].mean()
+        lift = mean[high].mean() - dark
         gain = max(0.0, (top - bottom) / lift) if lift > 0 else 0.0
         least = max(0.5 * float(bottom), 1e-3 * float(top), 1e-12)
-        return cls(float(gain), float(bottom - gain * mean[low].mean()), least)
+        return cls(float(gain), float(bottom), least), float(dark)
 
     def binned(self, by: int) -> Noise:
         """Return the noise of sums over ``by * by`` pixels."""
@@ -98,6 +108,13 @@ class Scores:
     exposure: Any
     total: float
     rim: float
+
+
+def _blocks(values: Any) -> Any:
+    """Return means over square blocks; what is left over at the far sides is cut off."""
+    rows, cols = (n // BLOCK_PX for n in values.shape)
+    cut = values[: rows * BLOCK_PX, : cols * BLOCK_PX]
+    return cut.reshape(rows, BLOCK_PX, cols, BLOCK_PX).mean((1, 3))
 
 
 def scores(expected: Any, exposure: Any, noise: Noise, xp: Any) -> Scores:

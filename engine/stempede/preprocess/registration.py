@@ -65,7 +65,9 @@ class Scans:
         xp = backend.xp
         alike = bool((valid == valid[:1]).all())
         masks = (valid[:1] if alike else valid).astype(xp.float32)
-        return cls(images * masks, masks, Noise.of(images, backend), backend)
+        noise, dark = Noise.of(images, masks, backend)
+        # sums of a large offset would cost the last digits
+        return cls((images - np.float32(dark)) * masks, masks, noise, backend)
 
     def mask(self, k: int) -> Any:
         """Valid pixels of a scan, as weights."""

@@ -50,7 +50,8 @@ class Screened:
     contrast : (k,) float64 array
         Fine part of a scan over that of the first scans; NaN where not measured.
     change : (k,) float64 array
-        Rms change of the wide part since the first scans, over its rms.
+        Rms change of the wide part since the first scans, over the rms of both parts;
+        0 where noise explains it.
     reasons : list of str
         Empty where a scan is used.
     """
@@ -61,21 +62,21 @@ class Screened:
 
 
 def blank(scans: Scans) -> np.ndarray:
-    """Return (k,) bool: scans without the structure that others have."""
+    """Return (k,) bool: scans without structure, or with much less than others have."""
     few = scans.binned(coarseness(*scans.images.shape[1:]))
+    area = 4 * np.pi * BLANK_PX**2
     strengths = []
     for k, image in enumerate(few.images):
         smooth = few.backend.ndimage.gaussian_filter(image, BLANK_PX, mode="nearest")
         inside = few.mask(k) > 0.5
-        noise = float(few.noise.variance(image, few.backend.xp)[inside].mean())
-        power = float(smooth[inside].var()) - noise / (4 * np.pi * BLANK_PX**2)
-        strengths.append(np.sqrt(max(0.0, power)))
+        noise = float(few.noise.variance(smooth, few.backend.xp)[inside].mean()) / area
+        power = float(smooth[inside].var()) - noise
+        # that of noise alone varies by this much
+        error = noise * np.sqrt(2 * area / max(1.0, float(inside.sum())))
+        strengths.append(np.sqrt(power) if power > Z * error else 0.0)
     strength = np.array(strengths)
-    return np.asarray(
-        strength <= BLANK * np.median(strength[strength > 0])
-        if strength.any()
-        else np.ones(len(strength), bool)
-    )
+    usual = float(np.median(strength[strength > 0])) if strength.any() else 0.0
+    return np.asarray(strength <= BLANK * usual)
 
 
 def screen(
@@ -102,11 +103,13 @@ def screen(
     few, shifts = scans.binned(by), np.nan_to_num(found.shifts) / by
     first = which[: max(3, len(which) // 3)]
     fits = [_fits(few, which, shifts, k) for k in which]
-    scale = float(np.median([values[0, 0] for values, k in zip(fits, which) if k in first]))
-    if not scale > 0:
+    scale = np.median([values[:, 0] for values, k in zip(fits, which) if k in first], axis=0)
+    if not scale[0] > 0:
         return Screened(contrast, change, reasons)
+    # of a band that holds next to nothing every share is as good
+    scale = np.maximum(scale, 0.25 * scale[0])[:, None]
     for k, values in zip(which, fits):
-        contrast[k] = values[0, 0] / scale
+        contrast[k] = values[0, 0] / scale[0, 0]
         change[k] = _change(few, first, shifts, k)
         reasons[k] = _reason(values / scale, change[k], least_contrast, most_change)
     return Screened(contrast, change, _damaged(reasons, which))
@@ -175,7 +178,7 @@ def _amplitude(image: Any, fine: Any, wide: Any, weight: Any) -> tuple[float, fl
 
 
 def _change(scans: Scans, first: list[int], shifts: np.ndarray, k: int) -> float:
-    """Return the rms change of a scan's wide part against the first scans, over its rms."""
+    """Return the rms change of a scan's wide part against the first scans, over their rms."""
     xp = scans.backend.xp
     parts = scans.parts(WIDE_PX)
     others = [j for j in first if j != k]
@@ -185,12 +188,18 @@ def _change(scans: Scans, first: list[int], shifts: np.ndarray, k: int) -> float
     now = xp.where(known, parts.image(k) / xp.maximum(mask, 0.5), 0)
     before = xp.where(known, before, 0)
     scale = float((now * before).sum()) / max(float((before**2).sum()), 1e-30)
-    variance = scans.noise.variance(before, xp) / (4 * np.pi * WIDE_PX**2)
-    noise = float(xp.where(known, variance, 0).sum()) * (1 + scale**2 / len(others))
-    residue = float(((now - scale * before) ** 2).sum()) - noise
-    mean = float(before.sum()) / max(1.0, float(known.sum()))
-    power = scale**2 * float(xp.where(known, (before - mean) ** 2, 0).sum())
-    return float(np.sqrt(max(0.0, residue) / power)) if power > 0 else np.nan
+    seen = max(1.0, float(known.sum()))
+    noise = float(xp.where(known, scans.noise.variance(before, xp), 0).sum()) / seen
+    noise *= (1 + scale**2 / len(others)) / (4 * np.pi * WIDE_PX**2)
+    residue = float(((now - scale * before) ** 2).sum()) / seen - noise
+    if residue < Z * noise * np.sqrt(8 * np.pi * WIDE_PX**2 / seen):
+        return 0.0
+    # a lattice that fills the frame has a fine part only
+    sharp, there = _laid(scans.parts(1.0), others, shifts, k)
+    inside = sharp[there & known]
+    grain = float(scans.noise.variance(inside, xp).mean()) / (4 * np.pi * len(others))
+    power = scale**2 * (float(inside.var()) - grain)
+    return float(np.sqrt(residue / power)) if power > 0 else np.nan
 
 
 def _laid(parts: Parts, others: list[int], shifts: np.ndarray, k: int) -> tuple[Any, Any]:
