@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stempede.backend import Backend
 from stempede.columns.crystal import Crystal, crystal_of
 from stempede.columns.growth import Anchors, Candidates, grow
-from stempede.columns.outline import beside, in_one_piece, outline, scene_of
+from stempede.columns.outline import Scene, beside, in_one_piece, outline, scene_of
 from stempede.columns.peaks import response_of
 from stempede.columns.response import Response
 from stempede.columns.spectrum import Cell, find_cell
@@ -21,6 +20,8 @@ from stempede.tables import Table
 
 _LEAST_SCORE = 12.0
 _MOST_CRYSTALS = 12
+_STRONG = 3.0
+"""Significance of a peak that is likely a column."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ class Lattice:
         found: list[Found] = []
         free = xp.ones(seen.counts.shape, dtype=xp.float32)
         taken = np.zeros(len(candidates.yx), bool)
-        while len(found) < _MOST_CRYSTALS:
+        strong = candidates.significance > _STRONG
+        scene = scene_of(seen, candidates.yx[strong], backend)
+        while len(found) < _MOST_CRYSTALS and (strong & ~taken).sum() >= self.min_columns / 4:
             mean = float((seen.counts * free).sum() / xp.maximum(free.sum(), 1))
             image = (seen.counts - mean) * free
             cell = find_cell(image, seen, basis, backend, edge_px=edge)
@@ -102,7 +105,8 @@ class Lattice:
                 break
             left = candidates.without(taken)
             anchors = grow(cell, left, basis)
-            crystal = self._crystal(cell, anchors, left, seen, basis, batch.backend, found)
+            scene = beside(scene, [f.nodes for f in found])
+            crystal = self._crystal(cell, anchors, left, scene, basis)
             if crystal is None:
                 break
             nodes = crystal.nodes
@@ -117,18 +121,13 @@ class Lattice:
         cell: Cell,
         anchors: Anchors,
         candidates: Candidates,
-        seen: Response,
+        scene: Scene,
         basis: Crystal,
-        backend: Backend,
-        before: list[Found],
     ) -> Found | None:
         if len(anchors) < 4:
             return None
         nodes = place_nodes(anchors, cell, candidates, basis)
-        bright = nodes.start[nodes.significance > 3]
-        edge = cell.edge_px
-        scene = beside(scene_of(seen, bright, backend, edge_px=edge), [f.nodes for f in before])
-        kept = outline(nodes, scene, basis, edge_px=edge) > 0.5
+        kept = outline(nodes, scene, basis, edge_px=cell.edge_px) > 0.5
         nodes = nodes.take(in_one_piece(nodes, kept, self.min_columns))
         if len(nodes) < self.min_columns:
             return None

@@ -10,6 +10,7 @@ speaks for a column.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -27,6 +28,8 @@ _ODDS = np.array([0.05, 0.15, 0.3, 0.3, 0.2])
 """Brightness of a column over the expected one, and how likely each is."""
 _STRAY = {"B": 0.04, "A": 0.05, "X": 0.07}
 """Typical distance per axis of a column from its predicted place, in cell edges, by role."""
+_GROUND = 6.0
+"""Radius over which the ground between columns is pooled, in widths: about half a cell."""
 _COUPLING = 5.0
 """Log odds that neighbours all kept, or all left out, lend a node."""
 
@@ -39,8 +42,10 @@ class Scene:
     ----------
     filtered : (y, x) float array
         Counts of the matched filter, background included: Poisson-like sums over its area.
-    ground : (y, x) float array
+    ground : (y / coarse, x / coarse) float array
         What they are between columns.
+    coarse : int
+        Pixels along a pixel of the ground.
     sigma_px : float
     others : (m, 3) float64 array
         y, x and counts of columns of other crystals.
@@ -48,34 +53,42 @@ class Scene:
 
     filtered: np.ndarray
     ground: np.ndarray
+    coarse: int
     sigma_px: float
     others: np.ndarray
 
 
-def scene_of(seen: Response, columns: np.ndarray, backend: Backend, *, edge_px: float) -> Scene:
-    """Return what the nodes of a lattice are compared with.
+def scene_of(seen: Response, columns: np.ndarray, backend: Backend) -> Scene:
+    """Return what the nodes of a frame's lattices are compared with.
 
     Parameters
     ----------
     seen : Response
     columns : (m, 2) float64 array
-        Places of columns known so far: the ground is read between them.
+        Places of likely columns: the ground is read between them.
     backend : Backend
-    edge_px : float
-        Edge of the cell.
     """
     blur, xp = backend.ndimage.gaussian_filter, backend.xp
     free = xp.asarray(_between(seen.counts.shape, columns, 2.7 * seen.sigma_px))
-    wide = 0.45 * edge_px
-    weight = blur(free, wide, mode="nearest")
-    mean = blur(seen.counts * free, wide, mode="nearest") / xp.maximum(weight, 1e-6)
+    coarse = max(1, int(seen.sigma_px))
+    wide = _GROUND * seen.sigma_px / coarse
+    weight = blur(_binned(free, coarse), wide, mode="nearest")
+    mean = blur(_binned(seen.counts * free, coarse), wide, mode="nearest")
     # hardly a free pixel near: the filter's own background
-    mean = xp.where(weight > 0.01, mean, seen.background)
+    mean = xp.where(
+        weight > 0.01, mean / xp.maximum(weight, 1e-6), _binned(seen.background, coarse)
+    )
     floor = max(seen.shift, 0.05 * float(seen.counts.mean()), 1e-6)
     filtered = blur(seen.counts, seen.sigma_px, mode="nearest")
     host = (backend.download(v, "columns.lattice") for v in (filtered, xp.maximum(mean, floor)))
     top, ground = (v * seen.area_px2 for v in host)
-    return Scene(top, ground, seen.sigma_px, np.zeros((0, 3)))
+    return Scene(top, ground, coarse, seen.sigma_px, np.zeros((0, 3)))
+
+
+def _binned(image: Any, by: int) -> Any:
+    """Return means over squares of pixels, the rows and columns left over dropped."""
+    height, width = (n // by for n in image.shape)
+    return image[: height * by, : width * by].reshape(height, by, width, by).mean(axis=(1, 3))
 
 
 def _between(shape: tuple[int, int], columns: np.ndarray, radius: float) -> np.ndarray:
@@ -115,12 +128,13 @@ def expected_counts(nodes: Nodes, share: np.ndarray, crystal: Crystal) -> np.nda
     count = min(20, int(kept.sum()))
     distance, near = cKDTree(nodes.ij[kept]).query(nodes.ij, k=count)
     distance, near = distance.reshape(len(nodes), count), near.reshape(len(nodes), count)
-    weight = np.exp(-0.5 * (distance / _POOL) ** 2)
+    # a node's own counts are what is judged
+    weight = np.where(distance > 0, np.exp(-0.5 * (distance / _POOL) ** 2), 0.0)
     # as much of the crystal's mean as a bright column beside it would weigh
     rest = np.median(typical[kept])
     total = (weight * typical[kept][near]).sum(1) + rest
     found = (weight * nodes.height[kept][near]).sum(1) + rest
-    return typical * np.clip(found / total, 0.2, 2.0)
+    return typical * np.clip(found / total, 0.35, 2.0)
 
 
 def _median(values: np.ndarray) -> float:
@@ -155,7 +169,9 @@ def log_evidence(
     prior -= logsumexp(prior)
     place = nodes.place[:, None, :] + step[None] * stray[:, None, None]
     counts = _sampled(scene.filtered, place)
-    ground = _sampled(scene.ground, place) + _spill(nodes, share, scene, place)
+    ground = _sampled(scene.ground, (place + 0.5) / scene.coarse - 0.5) + _spill(
+        nodes, share, scene, place
+    )
     bright = want[:, None, None] * _SHARES
     gain = counts[..., None] * np.log1p(bright / ground[..., None]) - bright
     return logsumexp(gain + prior[None, :, None] + np.log(_ODDS), axis=(1, 2))

@@ -8,6 +8,7 @@ every spot, and its correlation with what the frame holds is largest for the tru
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,13 +95,11 @@ def find_cell(
         return None
     prior = _prior(edges, edge_px)
     order = np.argsort(-_strength(bases, spots, crystal, sigma) * prior)
-    best: Cell | None = None
-    for basis in _distinct(bases[order], most=10):
-        cell = _phased(image, _refined(basis, spots), crystal, sigma, backend)
-        cell = replace(cell, score=cell.score * float(_prior(np.array([cell.edge_px]), edge_px)[0]))
-        if best is None or cell.score > best.score:
-            best = cell
-    return best
+    likely = np.stack([_refined(b, spots) for b in _distinct(bases[order], most=8)])
+    cells = _phased(image, likely, crystal, sigma, backend)
+    prior = _prior(np.array([c.edge_px for c in cells]), edge_px)
+    cells = [replace(c, score=c.score * float(p)) for c, p in zip(cells, prior, strict=True)]
+    return max(cells, key=lambda c: c.score)
 
 
 def _prior(edges: np.ndarray, edge_px: float) -> np.ndarray:
@@ -137,14 +136,16 @@ def _spots(image: np.ndarray, sigma: float, backend: Backend, longest: float) ->
 
 def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Return the noise's mean power at each distance from zero: from ring medians."""
-    ring = (k / k.max() * 60).astype(int).ravel()
-    order = np.argsort(ring, kind="stable")
-    edges = np.searchsorted(ring[order], np.arange(ring.max() + 2))
-    values = power.ravel()[order]
-    medians = [np.median(values[a:b]) if b > a else np.nan for a, b in zip(edges[:-1], edges[1:])]
+    ring = (k * (60 / k.max())).astype(np.int16)
+    # every third bin along both axes is enough for medians
+    some, values = ring[::3, ::3].ravel(), power[::3, ::3].ravel()
+    order = np.argsort(some, kind="stable")
+    edges = np.searchsorted(some[order], np.arange(ring.max() + 2))
+    values = values[order]
+    medians = [np.median(values[a:b]) if b > a else np.nan for a, b in pairwise(edges)]
     floor = np.array(medians) / np.log(2)
     floor = np.where(floor > 0, floor, np.nanmax(floor) if np.nanmax(floor) > 0 else 1.0)
-    return floor[ring].reshape(power.shape).astype(np.float32)
+    return floor.astype(np.float32)[ring]
 
 
 def _bend(power: np.ndarray, y: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
@@ -240,21 +241,21 @@ def _refined(basis: np.ndarray, spots: _Spots) -> np.ndarray:
 
 
 def _phased(
-    image: np.ndarray, basis: np.ndarray, crystal: Crystal, sigma: float, backend: Backend
-) -> Cell:
-    """Find the origin of a lattice, and how well the basis correlates with the image there."""
+    image: np.ndarray, bases: np.ndarray, crystal: Crystal, sigma: float, backend: Backend
+) -> list[Cell]:
+    """Find the origin of each lattice, and how well the basis correlates with the image there."""
     hk = _indices()
-    k = hk @ basis
-    model = _amplitudes(crystal, hk) * _damping(k, sigma)
-    found = _transform(image, k, backend)
-    grid = np.stack(np.mgrid[:24, :24], -1).reshape(-1, 2) / 24
-    turn = np.exp(2j * np.pi * grid @ hk.T)
-    match = (turn @ (np.conj(model) * found)).real
-    best = int(np.argmax(match))
-    vectors = np.linalg.inv(basis).T
+    k = hk @ bases
+    models = _amplitudes(crystal, hk) * _damping(k, sigma)
+    found = _transform(image, k.reshape(-1, 2), backend).reshape(models.shape)
+    grid = np.stack(np.mgrid[:20, :20], -1).reshape(-1, 2) / 20
+    match = ((np.conj(models) * found) @ np.exp(2j * np.pi * hk @ grid.T)).real
+    best = np.argmax(match, axis=1)
     # variance of the real part: half of the image's summed square
-    noise = np.sqrt(float((image**2).sum()) / 2 * np.sum(np.abs(model) ** 2))
-    return Cell(grid[best] @ vectors, vectors, float(match[best] / max(noise, 1e-12)))
+    power = float((image**2).sum()) / 2 * np.sum(np.abs(models) ** 2, axis=1)
+    score = match.max(axis=1) / np.sqrt(np.maximum(power, 1e-12))
+    vectors = np.swapaxes(np.linalg.inv(bases), 1, 2)
+    return [Cell(grid[b] @ v, v, float(s)) for b, v, s in zip(best, vectors, score, strict=True)]
 
 
 def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray:
@@ -262,6 +263,9 @@ def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray
     xp = backend.xp
     y, x = (xp.arange(n, dtype=xp.float32) for n in image.shape)
     ky, kx = (xp.asarray(k[:, c].astype(np.float32)) for c in (0, 1))
-    along_x = image @ xp.exp(-2j * np.pi * x[:, None] * kx[None, :]).astype(xp.complex64)
-    along_y = xp.exp(-2j * np.pi * y[:, None] * ky[None, :]).astype(xp.complex64)
-    return backend.download((along_x * along_y).sum(0), STAGE)
+    turn_x = 2 * np.pi * x[:, None] * kx[None, :]
+    turn_y = 2 * np.pi * y[:, None] * ky[None, :]
+    # real products: a complex one would turn the image complex first
+    cosine, sine = image @ xp.cos(turn_x), image @ xp.sin(turn_x)
+    along_y = xp.cos(turn_y) - 1j * xp.sin(turn_y)
+    return backend.download(((cosine - 1j * sine) * along_y).sum(0), STAGE)
