@@ -112,7 +112,10 @@ class Align:
             one = Registration(np.zeros((1, 2)), np.full((1, 2), np.nan))
             nothing = np.full(1, np.nan)
             return Aligned(series, rows, one, Screened(nothing, nothing, [""]))
-        scans = Scans.of(batch.images[rows], batch.maps["valid"][rows], batch.backend)
+        adjoining = bool((np.diff(rows) == 1).all())
+        # a slice shares the memory of the batch
+        which = slice(int(rows[0]), int(rows[-1]) + 1) if adjoining else rows
+        scans = Scans.of(batch.images[which], batch.maps["valid"][which], batch.backend)
         used = ~blank(scans)
         if not used.any():
             raise InputError(f"series '{series.name}' has no scan with structure to register")

@@ -67,7 +67,9 @@ class Scans:
         masks = (valid[:1] if alike else valid).astype(xp.float32)
         noise, dark = Noise.of(images, masks, backend)
         # sums of a large offset would cost the last digits
-        return cls((images - np.float32(dark)) * masks, masks, noise, backend)
+        images = images - np.float32(dark)
+        images *= masks
+        return cls(images, masks, noise, backend)
 
     def mask(self, k: int) -> Any:
         """Valid pixels of a scan, as weights."""
