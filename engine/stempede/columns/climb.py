@@ -42,7 +42,7 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
     System
         At the optimum.
     """
-    state = start
+    state, steps = start, 0
     for _ in range(rounds):
         sigma = float(state.shape.sigma_px.max())
         window, reach = problem.window * sigma, problem.reach * sigma
@@ -52,10 +52,10 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
             state = replace(state, ground=ground.start)
         anchor = state
         now, problem = _climb(problem, state, pairs, ground, iterations)
-        state = now.state
+        state, steps = now.state, steps + now.steps
         if np.hypot(state.y - anchor.y, state.x - anchor.x).max(initial=0) < 0.3 * sigma:
             break
-    return now
+    return replace(now, steps=steps)
 
 
 def _climb(
@@ -64,9 +64,10 @@ def _climb(
     now = system(problem, state, pairs, ground)
     problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
     now = system(problem, state, pairs, ground)
-    damping = np.full(len(state.y), 1e-3)
+    damping, steps = np.full(len(state.y), 1e-3), 0
     for _ in range(iterations):
         trial, worse = _tried(now, damping)
+        steps += 1
         damping = np.where(worse, damping * 12, np.maximum(damping / 6, 1e-6))
         gained = trial.objective - now.objective
         if gained < -_CLOSE:
@@ -80,7 +81,7 @@ def _climb(
             now = system(problem, now.state, pairs, ground)
         if gained < _CLOSE and not worse.any():
             break
-    return now, problem
+    return replace(now, steps=steps), problem
 
 
 def _tried(now: System, damping: np.ndarray) -> tuple[System, np.ndarray]:

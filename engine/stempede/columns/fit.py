@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from stempede.columns.crystal import Crystal, crystal_of
+from stempede.columns.evidence import deviances
 from stempede.columns.noise import MODELS, Noise
+from stempede.columns.own_widths import Axes, own_axes, shared_axes
 from stempede.columns.refinement import Refined, Settings, refine
 from stempede.columns.sites import Sites
-from stempede.columns.tables import COLUMNS
+from stempede.columns.vectors import refined
 from stempede.frames import Batch
 from stempede.tables import Table
 
@@ -70,7 +72,7 @@ class Fit:
                 raise ValueError(f"{name} is at least {low}, found {getattr(self, name)}")
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with ``columns`` fitted."""
+        """Return the batch with ``columns`` fitted, and ``crystals`` with what follows."""
         cell = crystal_of(self.crystal)
         columns = batch.tables["columns"]
         parts = [columns.take(np.zeros(len(columns), bool))]
@@ -81,7 +83,8 @@ class Fit:
                 valid = batch.backend.download(batch.maps["valid"][k], self.name)
                 noise = noise_of(batch.tables["frames"], k)
                 parts.append(self._fitted(rows, electrons, valid, noise, cell))
-        return batch.with_(tables={"columns": Table.concat(parts)})
+        fitted, crystals = refined(Table.concat(parts), batch.tables["crystals"], cell)
+        return batch.with_(tables={"columns": fitted, "crystals": crystals})
 
     def _fitted(
         self,
@@ -93,12 +96,29 @@ class Fit:
     ) -> Table:
         sites = Sites.of(rows, cell)
         if not electrons[valid].any():
-            return rows.with_columns({"state": np.full(len(rows), "NOT_RUN", dtype=object)})
+            return _not_run(rows)
         settings = Settings(
             self.window, self.window + 1.0, self.wander, self.least, self.scan_lines
         )
-        refined = refine(electrons.astype(np.float64), valid, noise, sites, settings)
-        return rows.with_columns(_fields(refined, sites))
+        found = refine(electrons.astype(np.float64), valid, noise, sites, settings)
+        return rows.with_columns(_fields(found, sites, self._axes(found, sites)))
+
+    def _axes(self, found: Refined, sites: Sites) -> Axes:
+        if self.shape == "shared":
+            return shared_axes(found.last.system)
+        strength = found.values[:, 2]
+        if found.last.system.problem.noise.model == "gaussian":
+            strength = strength**2 / np.maximum(found.covariance[:, 2, 2], 1e-300)
+        always = self.shape == "free"
+        return own_axes(found.last.system, found.last.seen, sites.kind, strength, always=always)
+
+
+def _not_run(rows: Table) -> Table:
+    """Return rows of a frame without an electron: nothing fitted, nothing accepted."""
+    reason = np.full(len(rows), "no electrons", dtype=object)
+    state = np.full(len(rows), "NOT_RUN", dtype=object)
+    accepted = np.zeros(len(rows), bool)
+    return rows.with_columns({"state": state, "accepted": accepted, "reject_reason": reason})
 
 
 def noise_of(frames: Table, k: int) -> Noise:
@@ -108,12 +128,10 @@ def noise_of(frames: Table, k: int) -> Noise:
     return Noise(model if model in MODELS else "poisson", read if np.isfinite(read) else 0.0)
 
 
-def _fields(refined: Refined, sites: Sites) -> dict[str, Any]:
+def _fields(refined: Refined, sites: Sites, axes: Axes) -> dict[str, Any]:
     """Return the fields of fitted rows."""
     system, covariance, seen = refined.last.system, refined.covariance, refined.last.seen
     state = system.state
-    major, minor, angle = state.shape.axes()
-    kind = system.problem.species
     yx = np.where(seen[:, None], refined.values[:, :2], refined.inferred_yx)
     se = np.sqrt(covariance[:, [0, 1, 2], [0, 1, 2]])
     se[:, :2] = np.where(seen[:, None], se[:, :2], refined.inferred_se[:, None])
@@ -126,14 +144,16 @@ def _fields(refined: Refined, sites: Sites) -> dict[str, Any]:
         "se_y_px": se[:, 0],
         "se_x_px": se[:, 1],
         "cov_yx_px2": np.where(seen, covariance[:, 0, 1], 0.0),
-        "amplitude": intensity / (2 * np.pi * major[kind] * minor[kind]),
-        "sigma_major_px": major[kind],
-        "sigma_minor_px": minor[kind],
-        "angle_deg": np.full(len(sites), angle),
+        "amplitude": intensity / (2 * np.pi * axes.major_px * axes.minor_px),
+        "sigma_major_px": axes.major_px,
+        "sigma_minor_px": axes.minor_px,
+        "angle_deg": axes.angle_deg,
         "offset": system.ground.at_columns(state.ground, state.y, state.x),
         "intensity": intensity,
         "se_intensity": se[:, 2],
         "state": states,
+        "deviance": deviances(system),
+        "iterations": np.full(len(sites), system.steps),
         "significance": np.sqrt(2 * np.maximum(refined.last.gain, 0)),
         "accepted": reason == "",
         "reject_reason": reason,
@@ -170,6 +190,3 @@ def _enclosed(sites: Sites, seen: np.ndarray, which: np.ndarray) -> np.ndarray:
             gaps = np.diff(np.concatenate([turns, turns[:1] + 360]))
             found[k] = gaps.max() <= _GAP_DEG
     return found
-
-
-__all__ = ["COLUMNS", "Fit", "noise_of"]

@@ -83,6 +83,7 @@ class System:
     parts: Profiles
     likelihood: np.ndarray
     objective: float
+    steps: int = 0
 
     def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
         """Return derivatives of expected values by y, x, intensity (3, e) and shape (p, s)."""
