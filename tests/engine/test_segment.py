@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from stempede.backend import Backend
 from stempede.frames import FrameRecord, Frames
-from stempede.particles.segment import Segment
+from stempede.particles.segment import Segment, pieces
 from stempede.particles.split import Split, borders
 from stempede.particles.threshold import otsu
 from stempede.preprocess.background import Background
@@ -193,3 +193,21 @@ def test_borders_are_where_labels_meet():
     labels = np.array([[1, 1, 2], [0, 1, 2], [0, 0, 2]])
     expected = np.array([[0, 1, 1], [0, 1, 1], [0, 0, 0]], bool)
     np.testing.assert_array_equal(borders(labels), expected)
+
+
+def test_particles_that_part_where_they_are_drawn_both_stay():
+    regions = np.zeros((20, 31), np.int32)
+    regions[2:9, 2:9] = regions[2:9, 12:17] = 1  # one region, two particles
+    regions[12:18, 3:9] = 2
+    regions[12:18, 9:15] = 3  # touches 2
+    regions[0, 20] = regions[12, 20] = 1  # specks
+    regions[12:14, 25] = 4  # all of its region
+    found = pieces(regions, 20)
+    expected = np.zeros_like(regions)
+    expected[2:9, 2:9], expected[2:9, 12:17] = 1, 2
+    expected[12:18, 3:9], expected[12:18, 9:15], expected[12:14, 25] = 3, 4, 5
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pieces_of_nothing_are_none():
+    assert not pieces(np.zeros((5, 7), np.int32), 12).any()

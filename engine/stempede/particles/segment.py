@@ -9,9 +9,10 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.frames import Batch
-from stempede.particles.outlines import Sharpness, best_view, typical_diameter
+from stempede.particles.outlines import SMALLEST_PX, Sharpness, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
+from stempede_kernels.label import label, renumber
 from stempede_kernels.pieces import whole_pieces
 from stempede_kernels.smooth import gaussian
 
@@ -109,7 +110,8 @@ class Segment:
         if view.factor == 1 and not self.refine and self.threshold_scale == 1:
             return view.labels, scale
         labels = half_height(view, image, valid, backend, 0.5 * self.threshold_scale)
-        return backend.through_host(self.name, whole_pieces, labels, fill=False), scale
+        least_px = SMALLEST_PX * view.factor**2
+        return backend.through_host(self.name, pieces, labels, least_px=least_px), scale
 
     def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         xp, ndimage = backend.xp, backend.ndimage
@@ -127,3 +129,28 @@ class Segment:
         areas = xp.bincount(labels.ravel())[1:]
         scale = float(2 * xp.sqrt(xp.median(areas) / np.pi)) if areas.size else float("nan")
         return labels.astype(xp.int32), scale
+
+
+def pieces(regions: np.ndarray, least_px: int) -> np.ndarray:
+    """Return (y, x) int32 regions, one for each piece of those given that lies apart.
+
+    Particles that touched in the view may part where they are drawn. A piece below
+    ``least_px`` is dropped, but for the largest of its region.
+    """
+    mask = regions > 0
+    apart, n = label(mask)
+    at, of = apart[mask], regions[mask]
+    area = np.bincount(at, minlength=n + 1)
+    first = np.full(n + 1, np.iinfo(np.int32).max)
+    last = np.zeros(n + 1, np.int32)
+    np.minimum.at(first, at, of)
+    np.maximum.at(last, at, of)
+    largest = np.zeros(int(regions.max(initial=0)) + 1, np.int64)
+    np.maximum.at(largest, last, area)
+    # where several regions touch they stay as they are, each by its largest piece
+    several = first != last
+    number = np.where(area >= np.minimum(least_px, largest[last]), np.arange(n + 1), 0)
+    kept = np.where(several[at], n + of, number[at])
+    parted = np.zeros_like(regions)
+    parted[mask] = kept
+    return renumber(whole_pieces(parted, fill=False))[0]
