@@ -241,12 +241,12 @@ def to_theta(start: NDArray[np.float64], kind: int) -> NDArray[np.float64]:
 def _as_fits(answer: Answer, sweeps: int) -> Fits:
     """Turn precisions back into widths and an angle."""
     theta, results = answer.theta, answer.results
-    mean = 0.5 * (theta[:, 3] + theta[:, 5])
-    c, s = 0.5 * (theta[:, 3] - theta[:, 5]), -theta[:, 4]
-    half = np.hypot(c, s)
     parameters = np.empty((len(theta), 7))
     parameters[:, :3], parameters[:, 6] = theta[:, :3], theta[:, 6]
     with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 0.5 * (theta[:, 3] + theta[:, 5])
+        c, s = 0.5 * (theta[:, 3] - theta[:, 5]), -theta[:, 4]
+        half = np.hypot(c, s)
         parameters[:, 3], parameters[:, 4] = 1 / np.sqrt(mean - half), 1 / np.sqrt(mean + half)
     angle = 0.5 * np.arctan2(s, c)
     parameters[:, 5] = np.where(angle >= np.pi / 2, angle - np.pi, angle)

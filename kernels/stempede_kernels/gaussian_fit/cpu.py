@@ -46,19 +46,16 @@ CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 BLOCK = 64
 # neighbours below this share of the offset disturb no pixel
 FAINT = 0.1
+# an amplitude below this share of its start has vanished, and the position with it
+VANISHED = 1e-6
 
 
 def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
     """Run the chosen fits on ``images`` (b, y, x) float32; see README for the arrays."""
     if len(task.chosen) <= BLOCK or get_num_threads() == 1:
-        _fit_serial(images, task, rule, result)
+        _fit_block(images, 0, len(task.chosen), task, rule, result)
     else:
         _fit_parallel(images, task, rule, result)
-
-
-@plain
-def _fit_serial(images, task, rule, result):
-    _fit_block(images, 0, len(task.chosen), task, rule, result)
 
 
 @parallel
@@ -87,7 +84,10 @@ def _fit_one(images, f, task, rule, result, s, m, e):
     result.errors[f] = np.nan
     row[:] = np.nan
     row[PIXELS] = noise.pixels
+    first = theta[2]
     state, iterations, dev = _refine(theta, middle, box, s, m, e, rule, noise)
+    if not theta[2] > VANISHED * first:
+        state = SINGULAR
     result.state[f], result.iterations[f] = state, iterations
     if state == SINGULAR:
         return

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 FLOOR = 1e-6
 FAINT = 0.1
+VANISHED = 1e-6
 NARROWEST_PX = 0.3
 LEAST_SHARE = 0.3
 # places of the shape among the parameters, by kind: held, circular, upright, rotated
@@ -91,7 +92,10 @@ def _fit_one(image: Floats, f: int, task: Task, rule: Rule, result: Answer) -> N
     theta, variance = result.theta[f], task.variance[task.frame[f]]
     result.errors[f], result.results[f] = np.nan, np.nan
     result.results[f, 5] = len(w.data)
+    first = theta[2]
     state, iterations, dev = _refine(theta, w, rule)
+    if not theta[2] > VANISHED * first:
+        state = SINGULAR
     result.state[f], result.iterations[f] = state, iterations
     if state == SINGULAR:
         return
@@ -233,7 +237,10 @@ def _covariance(
     estimated = dev / max(len(w.data) - len(free), 1)
     scale = 1.0 if w.poisson else (estimated if np.isnan(variance) else variance)
     part = information[np.ix_(free, free)]
-    if not (np.diag(part) > 0).all() or np.linalg.cond(part / np.sqrt(np.outer(*[np.diag(part)] * 2))) > 1e13:
+    if (
+        not (np.diag(part) > 0).all()
+        or np.linalg.cond(part / np.sqrt(np.outer(*[np.diag(part)] * 2))) > 1e13
+    ):
         return None, scale
     covariance = np.zeros((9, 9))
     covariance[np.ix_(free, free)] = scale * np.linalg.inv(part)
