@@ -50,7 +50,7 @@ def study(scale: float, seed: int = 0, route: Route = measure) -> dict[str, Any]
     """Return coverage, pulls, slopes and what was found, by dose."""
     cells = {}
     for k, (name, scan) in enumerate(SCANS.items()):
-        n = max(2, round(scale * UNIFORM_DOTS)), max(2, round(scale * RANDOM_DOTS))
+        n = max(2, round(scale * UNIFORM_DOTS)), max(3, round(scale * RANDOM_DOTS))
         cells[name] = {
             "uniform": _uniform(route, scan, n[0], seed + 10 * k),
             "random": _random(route, scan, n[1], seed + 10 * k + 1),
@@ -135,24 +135,28 @@ def _random(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
         Dot(cells=(8, 8), tilt=Tilt("random", m, sd_deg=5.0, correlation_cells=1.0)) for m in means
     ]
     found, truths = route(tuple(Scene((d,), scan) for d in dots), seed)
-    dot_means, deviations, wanted = [], [], 0
+    dot_means, errors, deviations, wanted = [], [], [], 0
     for k, truth in enumerate(truths):
         rows, own = match_sites(found, truth, k, PIXEL_NM)
-        sites = truth["truth_sites"]
-        wanted += len(sites)
-        sign = np.where((sites["i"][own] + sites["j"][own]) % 2, -1.0, 1.0)
-        pair = np.stack([sites["tilt_deg"][own], found["octahedra"]["tilt_deg"][rows]]) * sign
+        true = truth["truth_sites"]
+        wanted += len(true)
+        sign = np.where((true["i"][own] + true["j"][own]) % 2, -1.0, 1.0)
+        pair = np.stack([true["tilt_deg"][own], found["octahedra"]["tilt_deg"][rows]]) * sign
         pair = pair[:, np.isfinite(pair).all(axis=0)]
         if pair.shape[1] < 8:
             continue
         dot_means.append(pair.mean(axis=1))
+        own_se = found["octahedra"]["se_tilt_deg"][rows]
+        # shared columns make the error of a mean 1.3 times that of independent sites
+        errors.append(1.3 * np.sqrt(np.nanmean(own_se**2) / pair.shape[1]))
         deviations.append(pair - pair.mean(axis=1, keepdims=True))
-    slope, se = _slope(np.array(dot_means).T)
-    slope_sites, se_sites = _slope(np.concatenate(deviations, axis=1))
+    slope, se = _slope(np.array(dot_means).T, float(np.mean(errors)))
+    sites = np.concatenate(deviations, axis=1)
+    slope_sites, se_sites = _slope(sites, float(np.std(np.subtract(*sites))))
     return {
         "dots": len(dot_means),
-        "sites": int(sum(d.shape[1] for d in deviations)),
-        "with_tilt": float(sum(d.shape[1] for d in deviations) / wanted),
+        "sites": sites.shape[1],
+        "with_tilt": sites.shape[1] / wanted,
         "slope_of_dot_means": slope,
         "se_slope_of_dot_means": se,
         "slope_of_sites": slope_sites,
@@ -160,12 +164,10 @@ def _random(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _slope(pair: np.ndarray) -> tuple[float, float]:
-    """Return the least-squares slope of found on true, and its standard error."""
+def _slope(pair: np.ndarray, error: float) -> tuple[float, float]:
+    """Return the least-squares slope of found on true, and its error for that error of each."""
     x, y = pair - pair.mean(axis=1, keepdims=True)
-    slope = float(x @ y / (x @ x))
-    rest = y - slope * x
-    return slope, float(np.sqrt(rest @ rest / (len(x) - 2) / (x @ x)))
+    return float(x @ y / (x @ x)), error / float(np.sqrt(x @ x))
 
 
 if __name__ == "__main__":
