@@ -49,7 +49,9 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
         pairs = footprint(problem.valid, state.y, state.x, window, reach, problem.moves)
         ground = Ground.over(pairs, problem.electrons.shape, problem.spacing_px, state, problem)
         if len(state.ground) != ground.size:
-            state = replace(state, ground=ground.start)
+            # nodes follow the pixels read: go on from the level that was found
+            level = np.full(ground.size, state.ground.mean()) if len(state.ground) else ground.start
+            state = replace(state, ground=ground.bounded(level))
         anchor = state
         now, problem = _climb(problem, state, pairs, ground, iterations)
         state, steps = now.state, steps + now.steps

@@ -12,6 +12,7 @@ from stempede.columns.joint import Problem, State
 from stempede.columns.noise import Noise
 from stempede.columns.scan import Jitter, take_out
 from stempede.columns.second_look import Look, look, neighbours_say, presence, second_look
+from stempede.columns.single import alone
 from stempede.columns.sites import Sites
 
 _NODES = 2.0
@@ -91,7 +92,7 @@ def refine(
         reach=settings.reach,
         spacing_px=_NODES * sites.spacing_px,
     )
-    state = _start(problem, sites)
+    state = alone(problem, _start(problem, sites), sites.kind)
     problem, state = _widths(problem, state, sites)
     whole = replace(problem, moves=np.ones(len(sites), bool), free_shape=False)
     last = second_look(look(fit(whole, state), sites, settings.least), sites, settings.least)
@@ -170,4 +171,4 @@ def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, Stat
     shape = Shape(np.full(int(own.sum()), state.shape.log_sigma[0]), np.zeros(2))
     leading = replace(problem, species=species, moves=leads, free_shape=True)
     found = fit(leading, replace(state, shape=shape)).state
-    return leading, replace(found, ground=np.zeros(0))
+    return leading, found

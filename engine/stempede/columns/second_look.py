@@ -141,8 +141,7 @@ def _placed(
     new = [a.copy() for a in (state.y, state.x, state.intensity)]
     for values, other in zip(new, (y, x, intensity), strict=True):
         values[which] = other
-    # the nodes of the ground may change with the pixels read
-    return replace(state, y=new[0], x=new[1], intensity=new[2], ground=np.zeros(0))
+    return replace(state, y=new[0], x=new[1], intensity=new[2])
 
 
 def _doubles(state: State, gain: np.ndarray, apart_px: float) -> np.ndarray:
