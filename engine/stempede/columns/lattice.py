@@ -18,8 +18,11 @@ from stempede.columns.tables import COLUMNS, CRYSTALS
 from stempede.frames import Batch, Problem
 from stempede.tables import Table
 
-_LEAST_SCORE = 12.0
 _MOST_CRYSTALS = 12
+_LEAST_LIKENESS = 0.65
+"""Likeness to the basis below which the spots are another structure's, or another view's."""
+_EDGE_OFF = 0.12
+"""Relative distance from the nominal edge that a wrong scale does not explain any more."""
 _STRONG = 3.0
 """Significance of a peak that is likely a column."""
 
@@ -60,8 +63,8 @@ class Lattice:
         columns, crystals, problems = [Table.empty(COLUMNS)], [Table.empty(CRYSTALS)], []
         for k, frame in enumerate(batch.frames):
             found, seen, candidates = self._of_frame(batch, k, basis)
-            if not found and len(candidates.yx):
-                reason = f"no lattice of {basis.name} found"
+            reason = _doubt(found, candidates, basis, float(np.sqrt(batch.pixel_size_nm[k].prod())))
+            if reason:
                 problems.append(Problem(int(frame), self.name, reason))
             if seen is not None:
                 columns.append(self._columns(int(frame), found, candidates, seen, basis))
@@ -86,7 +89,13 @@ class Lattice:
             return [], None, candidates
         pixel_nm = float(np.sqrt(batch.pixel_size_nm[k].prod()))
         edge = basis.a_nm / pixel_nm if basis.a_nm and np.isfinite(pixel_nm) else 0.0
-        return self._crystals_of(seen, candidates, basis, batch, edge), seen, candidates
+        found = self._crystals_of(seen, candidates, basis, batch, edge)
+        if edge and _share_taken(found, candidates) < 0.5:
+            # the scale or the recipe's edge may be wrong: let the spots alone speak
+            other = self._crystals_of(seen, candidates, basis, batch, 0.0)
+            if _share_taken(other, candidates) > 1.2 * _share_taken(found, candidates):
+                found = other
+        return found, seen, candidates
 
     def _crystals_of(
         self, seen: Response, candidates: Candidates, basis: Crystal, batch: Batch, edge: float
@@ -101,7 +110,7 @@ class Lattice:
             mean = float((seen.counts * free).sum() / xp.maximum(free.sum(), 1))
             image = (seen.counts - mean) * free
             cell = find_cell(image, seen, basis, backend, edge_px=edge)
-            if cell is None or cell.score < _LEAST_SCORE:
+            if cell is None or cell.likeness < _LEAST_LIKENESS:
                 break
             left = candidates.without(taken)
             anchors = grow(cell, left, basis)
@@ -112,7 +121,7 @@ class Lattice:
             nodes = crystal.nodes
             which = np.flatnonzero(~taken)
             taken[which[nodes.candidate[nodes.candidate >= 0]]] = True
-            _clear(free, nodes, crystal.cell, xp)
+            _clear(free, nodes, crystal.cell)
             found.append(crystal)
         return sorted(found, key=lambda f: tuple(f.nodes.start.mean(0)))
 
@@ -208,13 +217,31 @@ def numbered(cell: Cell, nodes: Nodes, basis: Crystal) -> Found:
     return Found(Cell(fit[0], fit[1:], cell.score), nodes)
 
 
-def _clear(free: Any, nodes: Nodes, cell: Cell, xp: Any) -> None:
-    """Zero the free area within two thirds of a cell's edge of any node."""
+def _share_taken(found: list[Found], candidates: Candidates) -> float:
+    """Return the share of the likely columns' significance that crystals took."""
+    strong = candidates.significance[candidates.significance > _STRONG].sum()
+    taken = sum(float(f.nodes.significance[f.nodes.significance > _STRONG].sum()) for f in found)
+    return taken / max(float(strong), 1e-12)
+
+
+def _doubt(found: list[Found], candidates: Candidates, basis: Crystal, pixel_nm: float) -> str:
+    """Return what is wrong with the lattices of a frame, empty where nothing is."""
+    if not found:
+        return f"no lattice of {basis.name} found" if len(candidates.yx) else ""
+    edge = max(found, key=lambda f: len(f.nodes)).cell.edge_px * pixel_nm
+    if not basis.a_nm or not np.isfinite(edge) or abs(edge / basis.a_nm - 1) < _EDGE_OFF:
+        return ""
+    return (
+        f"cell of {edge:.3f} nm found where {basis.name} has {basis.a_nm:.3f} nm; "
+        f"check the recipe's crystal and the pixel size"
+    )
+
+
+def _clear(free: Any, nodes: Nodes, cell: Cell) -> None:
+    """Zero the free area in a square of 1.2 cells about every node."""
     radius = max(1, round(0.6 * cell.edge_px))
-    height, width = free.shape
     for y, x in np.rint(nodes.place).astype(int):
         free[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = 0
-    del xp, height, width
 
 
 def _loose(

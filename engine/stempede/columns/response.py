@@ -75,10 +75,14 @@ def poisson_like(
 
 
 def white_noise(frame: Any, xp: Any) -> Any:
-    """Return the standard deviation of pixel-to-pixel noise (Immerkaer's mask, median form)."""
+    """Return the standard deviation of pixel-to-pixel noise (Immerkaer's mask, median form).
+
+    Where most pixels hold one and the same value, as scaled single counts do, the median says
+    nothing and the mask's rms stands in.
+    """
     rows = frame[:-2] - 2 * frame[1:-1] + frame[2:]
     mask = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
-    return xp.median(xp.abs(mask)) / 0.6745 / 6
+    return xp.maximum(xp.median(xp.abs(mask)) / 0.6745, 0.9 * xp.sqrt(xp.mean(mask**2))) / 6
 
 
 def column_width(counts: Any, backend: Backend) -> float:

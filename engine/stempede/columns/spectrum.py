@@ -19,6 +19,8 @@ from stempede.columns.response import Response
 STAGE = "columns.lattice"
 ORDERS = 3
 """Highest index of a spot that is compared."""
+LEAST_SCORE = 12.0
+"""Score of a cell below which noise may have made it."""
 _LEAST_POWER = 14.0
 """Power of a spot over the noise's mean; noise alone reaches ln(number of pixels)."""
 _MOST_SPOTS = 36
@@ -36,11 +38,16 @@ class Cell:
         Rows a and b.
     score : float
         Correlation of the basis with the frame, in standard deviations of its noise.
+    likeness : float
+        The same over the strength of the spots compared: 1 where the frame holds the basis and
+        noise alone, above 0.9 for the right cell, below 0.7 where spots are there but follow
+        another pattern.
     """
 
     origin: np.ndarray
     vectors: np.ndarray
     score: float = 0.0
+    likeness: float = 0.0
 
     @property
     def edge_px(self) -> float:
@@ -82,8 +89,33 @@ def find_cell(
     edge_px : float
         Nominal edge of the cell where the frame is calibrated: cells off by more than a
         tenth or so lose score. 0 leaves the edge to the spots alone.
+
+    Notes
+    -----
+    A bent crystal, or a small one in a large frame, may show in a part of the frame alone:
+    where the whole holds no cell, its overlapping quarters are searched.
     """
-    size, sigma = min(image.shape), seen.sigma_px
+    cell = _cell_of(image, seen.sigma_px, crystal, backend, edge_px)
+    if cell is not None and cell.score > LEAST_SCORE:
+        return cell
+    half = [n // 2 for n in image.shape]
+    best: Cell | None = None
+    if min(half) < 12 * seen.sigma_px:
+        return None
+    for y in (0, half[0] // 2, half[0]):
+        for x in (0, half[1] // 2, half[1]):
+            part = image[y : y + half[0], x : x + half[1]]
+            cell = _cell_of(part, seen.sigma_px, crystal, backend, edge_px)
+            if cell is not None and cell.score > max(LEAST_SCORE, best.score if best else 0):
+                best = replace(cell, origin=cell.origin + np.array([y, x]))
+    return best
+
+
+def _cell_of(
+    image: np.ndarray, sigma: float, crystal: Crystal, backend: Backend, edge_px: float
+) -> Cell | None:
+    """Return the likeliest cell of one image, however unlikely; None without spots."""
+    size = min(image.shape)
     spots = _spots(image, sigma, backend, longest=size / 2.5)
     if len(spots.k) < 2:
         return None
@@ -252,10 +284,14 @@ def _phased(
     match = ((np.conj(models) * found) @ np.exp(2j * np.pi * hk @ grid.T)).real
     best = np.argmax(match, axis=1)
     # variance of the real part: half of the image's summed square
-    power = float((image**2).sum()) / 2 * np.sum(np.abs(models) ** 2, axis=1)
-    score = match.max(axis=1) / np.sqrt(np.maximum(power, 1e-12))
+    noise, size = float((image**2).sum()), np.sqrt(np.sum(np.abs(models) ** 2, axis=1))
+    amount = match.max(axis=1) / np.maximum(size, 1e-12)
+    strength = np.sqrt(np.sum((np.abs(found) ** 2 - noise).clip(0), axis=1))
+    score = amount / np.sqrt(max(noise / 2, 1e-12))
+    likeness = amount / np.maximum(strength, 1e-12)
     vectors = np.swapaxes(np.linalg.inv(bases), 1, 2)
-    return [Cell(grid[b] @ v, v, float(s)) for b, v, s in zip(best, vectors, score, strict=True)]
+    rows = zip(best, vectors, score, likeness, strict=True)
+    return [Cell(grid[b] @ v, v, float(s), float(w)) for b, v, s, w in rows]
 
 
 def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray:
