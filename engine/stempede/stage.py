@@ -102,6 +102,12 @@ STAGES: dict[str, str] = {
     "particles.split": "stempede.particles.split:Split",
     "particles.features": "stempede.particles.features:Features",
     "particles.accept": "stempede.particles.accept:Accept",
+    "columns.peaks": "stempede.columns.peaks:Peaks",
+    "columns.lattice": "stempede.columns.lattice:Lattice",
+    "columns.fit": "stempede.columns.fit:Fit",
+    "columns.species": "stempede.columns.species:Species",
+    "columns.octahedra": "stempede.columns.octahedra:Octahedra",
+    "columns.cells": "stempede.columns.cells:CellsStage",
 }
 PREPARES: dict[str, str] = {
     "preprocess.polarity": "stempede.preprocess.polarity:Polarity",
@@ -109,6 +115,7 @@ PREPARES: dict[str, str] = {
 REDUCES: dict[str, str] = {
     "particles.ensemble": "stempede.particles.ensemble:Ensemble",
     "particles.sensitivity": "stempede.particles.sensitivity:Sensitivity",
+    "columns.layers": "stempede.columns.layers:Layers",
 }
 DOORS: dict[str, str] = {
     "open_frames": "stempede.io.sources:open_frames",
