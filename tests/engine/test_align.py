@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from series_drawing import Dot, dot, drift, expected, series
 from stempede.backend import Backend
+from stempede.chunk import Chunk, Measuring
 from stempede.errors import InputError, RecipeError
 from stempede.frames import FrameRecord, Frames
 from stempede.io.results import Results
@@ -27,6 +28,12 @@ CPU = Backend.choose("cpu")
 SHAPE = (150, 190)
 SMALL = {"sigma_px": 1.5}
 DOSE = 300.0
+SUM = """
+name = "sum"
+[[stage]]
+use = "preprocess.align"
+series = "average"
+"""
 
 
 def small_dot(**drawing) -> Dot:
@@ -300,6 +307,8 @@ class TestModes:
             Align("sum")
         with pytest.raises(RecipeError, match="drift_px"):
             Align("average", drift_px=0.0)
+        with pytest.raises(RecipeError, match="series"):
+            Recipe.loads(SUM.replace("average", "sum"))
 
 
 class TestWhole:
@@ -354,6 +363,21 @@ class TestWhole:
         assert outcome.tables["problems"]["frame"].tolist() == [4, 5, 6, 7]
         assert len(outcome.tables["shifts"]) == 4
 
+    def test_after_a_worker_died_series_are_tried_one_by_one(self, drawn, tmp_path) -> None:
+        frames = frames_of(drawn[0])
+        records = tuple(replace(r, source=f"/{r.frame // 4}") for r in frames.records)
+        frames = replace(frames, records=records)
+        specs = (("preprocess.align", ".", {"series": "average"}),)
+        Results.create(tmp_path / "run", {}).lock.release()
+        work = Measuring(str(tmp_path / "run"), specs, {}, "cpu")
+        careful = Chunk(0, frames, careful=True, lost=(4,))
+        summary = work.compute(careful, work.read(careful))
+        found = Results(tmp_path / "run").read("frames")
+        assert summary["frames"] == 8
+        assert found["frame"].tolist() == [0, 4, 5, 6, 7]
+        assert found["n_averaged"].tolist() == [4, -1, -1, -1, -1]
+        assert Results(tmp_path / "run").read("problems")["frame"].tolist() == [4, 5, 6, 7]
+
     def test_runs_and_resumes_with_fewer_rows_than_frames(self, drawn, tmp_path) -> None:
         images = [*drawn[0], *drawn[0][:4]]
         images[5] = None
@@ -363,9 +387,7 @@ class TestWhole:
             for r in frames.records
         )
         frames = replace(frames, records=records)
-        recipe = Recipe.loads(
-            'name = "sum"\n[[stage]]\nuse = "preprocess.align"\nseries = "average"\n'
-        )
+        recipe = Recipe.loads(SUM)
         seen = []
         run = tmp_path / "run"
         session = Session(recipe, frames, run, RunOptions(device="cpu", workers=1))

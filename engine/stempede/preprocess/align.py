@@ -8,7 +8,7 @@ by at most 0.29 px rms along each axis, and moves all columns alike.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class Align:
 
     Parameters
     ----------
-    series : str
+    series : {"independent", "average", "track"}
         ``independent``: each frame is measured alone. ``average``: the scans of a series are
         summed into one image. ``track``: each scan stays, with its shift and cumulative dose.
     drift_px : float
@@ -75,7 +75,7 @@ class Align:
         rms of all its structure; half a dot gone is 0.35.
     """
 
-    series: str = "independent"
+    series: Literal["independent", "average", "track"] = "independent"
     drift_px: float = 4.0
     least_contrast: float = 0.6
     most_change: float = 0.2
