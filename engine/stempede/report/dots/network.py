@@ -58,7 +58,9 @@ def draw_network(image: np.ndarray, columns: Columns, octahedra: Columns, view: 
     axes.add_collection(drawn)
     figure.colorbar(drawn, ax=axes, label="staggered tilt, °", shrink=0.8)
     _dots(axes, columns)
-    figure.legend(loc="outside lower center", ncols=4, handletextpad=0.3, columnspacing=1.2)
+    figure.legend(
+        loc="outside lower center", ncols=5, handletextpad=0.1, columnspacing=1.2, markerscale=2.5
+    )
     return figure
 
 
