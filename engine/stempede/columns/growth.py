@@ -17,6 +17,9 @@ from stempede.columns.spectrum import Cell
 
 REACH = 0.2
 """Farthest a column is looked for from its predicted place, in cell edges."""
+_TOLERANCE = 0.07
+"""Farthest a new anchor lies from where its neighbours predict it, in cell edges: columns of
+another crystal do so in one of sixteen cases, too rarely for a lattice to go on among them."""
 _NEIGHBOURS = 24
 _RADIUS = 2.6
 """Distance in cells up to which nodes predict each other."""
@@ -144,7 +147,7 @@ def grow(cell: Cell, candidates: Candidates, crystal: Crystal, *, least: float =
         places = predict(anchors, cell, ij)
         index, found = nearest(strong, places, reach)
         off = np.hypot(*(strong.yx[index] - places).T) if len(ij) else np.zeros(0)
-        found &= off < 0.75 * reach
+        found &= off < _TOLERANCE * cell.edge_px
         more = _anchors(ij[found], strong, index[found])
         anchors = Anchors(
             *(np.concatenate([a, b]) for a, b in zip(vars(anchors).values(), vars(more).values()))

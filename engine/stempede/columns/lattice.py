@@ -12,13 +12,14 @@ from stempede.columns.growth import Anchors, Candidates, grow
 from stempede.columns.outline import Scene, beside, in_one_piece, outline, scene_of
 from stempede.columns.peaks import response_of
 from stempede.columns.response import Response
-from stempede.columns.spectrum import Cell, find_cell
+from stempede.columns.spectrum import Cell, find_cell, likeness
 from stempede.columns.starts import Nodes, place_nodes
 from stempede.columns.tables import COLUMNS, CRYSTALS
 from stempede.frames import Batch, Problem
 from stempede.tables import Table
 
 _MOST_CRYSTALS = 12
+_SURE = 4.5
 _LEAST_LIKENESS = 0.65
 """Likeness to the basis below which the spots are another structure's, or another view's."""
 _EDGE_OFF = 0.12
@@ -106,23 +107,29 @@ class Lattice:
         taken = np.zeros(len(candidates.yx), bool)
         strong = candidates.significance > _STRONG
         scene = scene_of(seen, candidates.yx[strong], backend)
-        while len(found) < _MOST_CRYSTALS and (strong & ~taken).sum() >= self.min_columns / 4:
+        for _ in range(_MOST_CRYSTALS):
+            if (strong & ~taken).sum() < self.min_columns / 4:
+                break
             mean = float((seen.counts * free).sum() / xp.maximum(free.sum(), 1))
             image = (seen.counts - mean) * free
             cell = find_cell(image, seen, basis, backend, edge_px=edge)
-            if cell is None or cell.likeness < _LEAST_LIKENESS:
+            if cell is None:
                 break
             left = candidates.without(taken)
-            anchors = grow(cell, left, basis)
             scene = beside(scene, [f.nodes for f in found])
-            crystal = self._crystal(cell, anchors, left, scene, basis)
+            crystal = self._crystal(cell, grow(cell, left, basis), left, scene, basis)
             if crystal is None:
                 break
             nodes = crystal.nodes
             which = np.flatnonzero(~taken)
             taken[which[nodes.candidate[nodes.candidate >= 0]]] = True
-            _clear(free, nodes, crystal.cell)
-            found.append(crystal)
+            rest = free.copy()
+            _clear(rest, nodes, crystal.cell)
+            own = (seen.counts - mean) * (free - rest)
+            own -= own.sum() / xp.maximum((free - rest).sum(), 1) * (free - rest)
+            free = rest
+            if likeness(own, crystal.cell, basis, seen.sigma_px, backend) > _LEAST_LIKENESS:
+                found.append(crystal)
         return sorted(found, key=lambda f: tuple(f.nodes.start.mean(0)))
 
     def _crystal(
@@ -219,8 +226,8 @@ def numbered(cell: Cell, nodes: Nodes, basis: Crystal) -> Found:
 
 def _share_taken(found: list[Found], candidates: Candidates) -> float:
     """Return the share of the likely columns' significance that crystals took."""
-    strong = candidates.significance[candidates.significance > _STRONG].sum()
-    taken = sum(float(f.nodes.significance[f.nodes.significance > _STRONG].sum()) for f in found)
+    strong = candidates.significance[candidates.significance > _SURE].sum()
+    taken = sum(float(f.nodes.significance[f.nodes.significance > _SURE].sum()) for f in found)
     return taken / max(float(strong), 1e-12)
 
 

@@ -134,6 +134,25 @@ def _cell_of(
     return max(cells, key=lambda c: c.score)
 
 
+def likeness(
+    image: np.ndarray, cell: Cell, crystal: Crystal, sigma: float, backend: Backend
+) -> float:
+    """Return how well the basis describes an image of one crystal; see ``Cell``.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+        Counts of the crystal alone, zero mean, zero elsewhere, on the device.
+    cell : Cell
+    crystal : Crystal
+    sigma : float
+        Width of the columns in px.
+    backend : Backend
+    """
+    bases = np.linalg.inv(cell.vectors).T[None]
+    return _phased(image, bases, crystal, sigma, backend)[0].likeness
+
+
 def _prior(edges: np.ndarray, edge_px: float) -> np.ndarray:
     """Return factors from 0.6 to 1 that prefer the nominal edge."""
     if not edge_px:
