@@ -114,10 +114,23 @@ def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
         values,
         covariance,
         np.column_stack([there.y, there.x]),
-        there.se_px,
+        np.maximum(there.se_px, _usual_error(covariance, last.seen, sites.kind)),
         presence(last, sites, missing),
         jitter,
     )
+
+
+def _usual_error(covariance: np.ndarray, seen: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Return (n,) the median error per axis of the columns of each one's kind that were seen.
+
+    What is inferred is never said to be known better than what was seen.
+    """
+    error = np.sqrt(0.5 * (covariance[:, 0, 0] + covariance[:, 1, 1]))
+    usual = np.zeros(len(kind))
+    for k in np.unique(kind):
+        own = seen & (kind == k)
+        usual[kind == k] = np.median(error[own if own.any() else seen]) if seen.any() else 0.0
+    return usual
 
 
 def _start(problem: Problem, sites: Sites) -> State:
@@ -126,7 +139,7 @@ def _start(problem: Problem, sites: Sites) -> State:
     shape = Shape(np.array([np.log(sigma)]), np.zeros(2))
     area = 2 * np.pi * sigma**2
     level = _levels(problem.electrons, problem.valid, sites, 1.5 * sigma)
-    typical = np.array([np.median(level[sites.kind == k]) for k in range(sites.kind.max() + 1)])
+    typical = _medians(level, sites.kind)
     low = float(np.percentile(level, 5)) * 0.5
     bright = max(float(typical.max(initial=0)) - low, 1e-6)
     scale = area * 1.5 * np.maximum(level - low, 0.3 * bright * sites.brightness)
@@ -148,18 +161,19 @@ def _levels(electrons: np.ndarray, valid: np.ndarray, sites: Sites, radius_px: f
     return total / np.maximum(ok.sum(axis=(1, 2)), 1)
 
 
+def _medians(values: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Return the median of each kind up to the highest there is; 0 where one is absent."""
+    own = [values[kind == k] for k in range(int(kind.max(initial=0)) + 1)]
+    return np.array([np.median(part) if len(part) else 0.0 for part in own])
+
+
 def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, State]:
     """Fit widths to the columns that can tell them.
 
     A species of few electrons would pull the shared width to what fits its noise, so it takes
     the width of the brightest.
     """
-    median = np.array(
-        [
-            np.median(state.intensity[sites.kind == k]) if (sites.kind == k).any() else 0.0
-            for k in range(sites.kind.max() + 1)
-        ]
-    )
+    median = _medians(state.intensity, sites.kind)
     brightest = int(np.argmax(median))
     counted = problem.noise.model != "gaussian"
     own = (median >= _OWN_WIDTH) if counted else median > 0.15 * median[brightest]
