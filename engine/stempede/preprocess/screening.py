@@ -149,7 +149,7 @@ def _damaged(reasons: list[str], which: list[int]) -> list[str]:
 
 
 def _fits(scans: Scans, which: list[int], shifts: np.ndarray, k: int) -> np.ndarray:
-    """Return contrast and error of a scan and of its bands of rows, (1 + BANDS, 2)."""
+    """Return contrast and error of a scan and of bands of its rows, (1 + BANDS, 2)."""
     xp = scans.backend.xp
     parts = scans.parts(1.0)
     others = [j for j in which if j != k]
@@ -159,8 +159,11 @@ def _fits(scans: Scans, which: list[int], shifts: np.ndarray, k: int) -> np.ndar
     expected = xp.where(known, expected, xp.float32(level))
     wide = scans.backend.ndimage.gaussian_filter(expected, WIDE_PX, mode="nearest")
     weight = known / scans.noise.variance(expected, xp)
-    rows = np.linspace(0, len(expected), BANDS + 1).astype(int)
-    spans = [slice(0, len(expected)), *(slice(a, b) for a, b in pairwise(rows))]
+    height = len(expected)
+    # bands that go with the specimen, so that each holds the same of it in every scan
+    rows = np.linspace(0, height, BANDS + 1) + shifts[k, 0]
+    rows = np.clip(np.rint(rows), 0, height).astype(int)
+    spans = [slice(0, height), *(slice(a, b) for a, b in pairwise(rows))]
     fine = expected - wide
     return np.array([_amplitude(scans.images[k][s], fine[s], wide[s], weight[s]) for s in spans])
 
