@@ -11,6 +11,11 @@ CASES: dict[str, str] = {
     "distance": "stempede_bench.cases.kernels:Distance",
     "watershed": "stempede_bench.cases.kernels:Watershed",
     "route": "stempede_bench.cases.route:Route",
+    "fit-5-squares": "stempede_bench.cases.fits:Squares5",
+    "fit-7-squares": "stempede_bench.cases.fits:Squares7",
+    "fit-5-poisson": "stempede_bench.cases.fits:Poisson5",
+    "fit-7-poisson": "stempede_bench.cases.fits:Poisson7",
+    "refinement": "stempede_bench.cases.fits:Refinement",
 }
 
 

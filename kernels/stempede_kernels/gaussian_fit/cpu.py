@@ -28,9 +28,11 @@ from stempede_kernels.gaussian_fit.moments import (
     rate,
 )
 from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
+from stempede_kernels.gaussian_fit.separable import products, pulls
 from stempede_kernels.gaussian_fit.system import (
     HELD,
     ROTATED,
+    UPRIGHT,
     N,
     assemble,
     find_step,
@@ -148,10 +150,10 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
     finite = np.isfinite(theta).all() and theta[2] > 0.0
     if not finite or noise.pixels <= n or (rule.poisson and noise.floor <= 0.0):
         return SINGULAR, 0, np.nan
-    draw(theta, box, s)
-    rate(theta, middle, box, s, noise.floor)
-    dev = deviance(box, s, rule.poisson, noise.own)
-    gather(theta, box, s, rule.poisson, rule.plane, m)
+    upright = not (rule.poisson or rule.plane) and rule.shape <= UPRIGHT and theta[4] == 0.0
+    simple = upright and noise.pixels == box.height * box.width
+    dev = _evaluate(theta, middle, box, s, m, rule, noise, simple)
+    _gather(theta, box, s, m, rule, simple)
     assemble(theta, middle, m, rule.shape, e)
     damping, share_taken, state, iteration = 1e-3, 1.0, MAX_ITERATIONS, 0
     while iteration < rule.iterations:
@@ -164,13 +166,11 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
             continue
         before = lead(share_taken, e)
         length = propose(theta, rule.window, rule.shape, e)
-        draw(e.trial, box, s)
-        rate(e.trial, middle, box, s, noise.floor)
-        tried = deviance(box, s, rule.poisson, noise.own)
+        tried = _evaluate(e.trial, middle, box, s, m, rule, noise, simple)
         if tried <= dev + 1e-12 * abs(dev):
             theta[:] = e.trial
             dev = tried
-            gather(theta, box, s, rule.poisson, rule.plane, m)
+            _gather(theta, box, s, m, rule, simple)
             assemble(theta, middle, m, rule.shape, e)
             damping *= 0.1
             share_taken = relax(share_taken, before, lead(1.0, e))
@@ -181,6 +181,23 @@ def _refine(theta, middle, box, s, m, e, rule, noise):
             state = CONVERGED
             break
     return state, iteration, dev
+
+
+@plain
+def _evaluate(theta, middle, box, s, m, rule, noise, simple):
+    draw(theta, box, s)
+    if simple:
+        return pulls(theta, box, s, m)
+    rate(theta, middle, box, s, noise.floor)
+    return deviance(box, s, rule.poisson, noise.own)
+
+
+@plain
+def _gather(theta, box, s, m, rule, simple):
+    if simple:
+        products(theta, box, s, m)
+    else:
+        gather(theta, box, s, rule.poisson, rule.plane, m)
 
 
 @plain
