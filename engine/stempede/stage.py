@@ -106,6 +106,7 @@ STAGES: dict[str, str] = {
     "columns.lattice": "stempede.columns.lattice:Lattice",
     "columns.fit": "stempede.columns.fit:Fit",
     "columns.species": "stempede.columns.species:Species",
+    "columns.halides": "stempede.columns.halides:Halides",
     "columns.octahedra": "stempede.columns.octahedra:Octahedra",
     "columns.cells": "stempede.columns.cells:CellsStage",
 }

@@ -35,8 +35,8 @@ def drawn(yx, intensity, shape, *, sigma=2.4, level=0.02, rng=None):
     y, x = np.indices(shape)
     mean = np.full(shape, float(level))
     for (cy, cx), n in zip(yx, intensity):
-        mean += n / (2 * np.pi * sigma**2) * np.exp(
-            -((y - cy) ** 2 + (x - cx) ** 2) / (2 * sigma**2)
+        mean += (
+            n / (2 * np.pi * sigma**2) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * sigma**2))
         )
     return mean if rng is None else rng.poisson(mean).astype(np.float32)
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.fitted_frames import SHARES, batch_of, drawn, lattice
 
+from engine.fitted_frames import SHARES, batch_of, drawn, lattice
 from stempede.columns.fit import Fit
 from stempede.tables import Table
 

@@ -85,7 +85,7 @@ def name_species(rows: Table, cell: Crystal, doubt: float) -> tuple[np.ndarray, 
     """
     names = np.array(cell.species, dtype=object)
     number = {name: k for k, name in enumerate(names)}
-    kind = np.array([number.get(str(s), -1) for s in rows["species"]])
+    kind = np.array([number.get(str(s), -1) for s in rows["species"]], dtype=np.int64)
     seen = measured(rows)
     sited = (rows["crystal"] >= 0) & np.isfinite(rows["i"]) & (kind >= 0)
     brightness = _brightness(rows["intensity"], kind, seen & sited, cell)
