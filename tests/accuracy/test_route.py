@@ -13,6 +13,7 @@ pytestmark = pytest.mark.accuracy
 LEAST_FOUND = 0.97
 MOST_MEAN_ERROR, MOST_SPREAD_ERROR = 0.01, 0.03
 ONE_SAMPLE = 0.03
+FOUND = ("noise low", "noise medium", "bright")
 
 
 def averages(cells):
@@ -31,9 +32,9 @@ def misses(cells, slack):
     """What falls short of the bounds; with slack, mean and spread may be that much further off."""
     found = {}
     for name, cell in cells.items():
-        if cell["kind"] in ("noise low", "noise medium"):
+        if cell["kind"] in FOUND:
             found |= {(name, k): cell[k] for k in ("recall", "precision") if cell[k] < LEAST_FOUND}
-        if cell["kind"] in ("noise low", "noise medium", "200 px"):
+        if cell["kind"] in (*FOUND, "200 px"):
             if abs(cell["mean_error"]) > MOST_MEAN_ERROR + slack:
                 found[name, "mean_error"] = cell["mean_error"]
             if abs(cell["relative_sd_error"]) > MOST_SPREAD_ERROR + 3 * slack:
