@@ -30,6 +30,7 @@ _STRAY = {"B": 0.04, "A": 0.05, "X": 0.07}
 """Typical distance per axis of a column from its predicted place, in cell edges, by role."""
 _GROUND = 6.0
 """Radius over which the ground between columns is pooled, in widths: about half a cell."""
+_MOST_EVIDENCE = 3.2
 _COUPLING = 5.0
 """Log odds that neighbours all kept, or all left out, lend a node."""
 
@@ -215,7 +216,8 @@ def outline(nodes: Nodes, scene: Scene, crystal: Crystal, *, edge_px: float) -> 
     for _ in range(3):
         want = expected_counts(nodes, share, crystal)
         evidence = log_evidence(nodes, share, want, scene, crystal, edge_px)
-        evidence[beyond.any(1)] = -50.0
+        # however bright, a single place does not prove that the lattice reaches it
+        evidence = np.where(beyond.any(1), -50.0, np.minimum(evidence, _MOST_EVIDENCE))
         for _ in range(12):
             around = np.bincount(links[:, 0], share[links[:, 1]], minlength=len(nodes)) / 8
             share = expit(evidence + _COUPLING * (2 * around - 1))

@@ -24,6 +24,9 @@ LEAST_SCORE = 12.0
 _LEAST_POWER = 14.0
 """Power of a spot over the noise's mean; noise alone reaches ln(number of pixels)."""
 _MOST_SPOTS = 36
+_SKEW_DEG = 12.0
+_ASPECT = 1.25
+"""Cells are pseudo-cubic: how far their angle may be from 90° and their edges from each other."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def _hypotheses(k: np.ndarray) -> np.ndarray:
     cross = pairs[:, 0, 0] * pairs[:, 1, 1] - pairs[:, 0, 1] * pairs[:, 1, 0]
     sine = np.abs(cross) / np.maximum(length.prod(1), 1e-12)
     aspect = length.max(1) / np.maximum(length.min(1), 1e-12)
-    return pairs[(sine > np.sin(np.radians(70))) & (aspect < 1.4)]
+    return pairs[(sine > np.sin(np.radians(90 - _SKEW_DEG))) & (aspect < _ASPECT)]
 
 
 def _indices() -> np.ndarray:
