@@ -21,6 +21,7 @@ from stempede_kernels.gaussian_fit.conclude import (
 )
 from stempede_kernels.gaussian_fit.moments import (
     FLOOR,
+    borrow_moments,
     deviance,
     gather,
     moments,
@@ -35,6 +36,7 @@ from stempede_kernels.gaussian_fit.system import (
     UPRIGHT,
     N,
     assemble,
+    borrow_system,
     find_step,
     lead,
     list_free,
@@ -42,7 +44,16 @@ from stempede_kernels.gaussian_fit.system import (
     relax,
     system,
 )
-from stempede_kernels.gaussian_fit.window import add_to_base, cut, draw, parallel, plain, scratch
+from stempede_kernels.gaussian_fit.window import (
+    add_to_base,
+    borrow,
+    borrow_scratch,
+    cut,
+    draw,
+    parallel,
+    plain,
+    scratch,
+)
 
 CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 BLOCK = 64
@@ -53,7 +64,15 @@ VANISHED = 1e-6
 
 
 def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
-    """Run the chosen fits on ``images`` (b, y, x) float32; see README for the arrays."""
+    """Run the chosen fits on ``images`` (b, y, x) float32; ``plan`` describes the arrays.
+
+    Raises
+    ------
+    ValueError
+        If an array is not contiguous: views are borrowed without their strides.
+    """
+    if not all(array.flags.c_contiguous for array in (images, *task, *result)):
+        raise ValueError("all arrays must be C-contiguous; pass numpy.ascontiguousarray of them")
     if len(task.chosen) <= BLOCK or get_num_threads() == 1:
         _fit_block(images, 0, len(task.chosen), task, rule, result)
     else:
@@ -69,9 +88,39 @@ def _fit_parallel(images, task, rule, result):
 
 @plain
 def _fit_block(images, begin, end, task, rule, result):
-    s, m, e = scratch(rule.window), moments(), system()
+    own_s, own_m, own_e = scratch(rule.window), moments(), system()
+    s, m, e = borrow_scratch(own_s), borrow_moments(own_m), borrow_system(own_e)
+    pixels, work, into = borrow(images), _borrow_task(task), _borrow_answer(result)
     for place in range(begin, end):
-        _fit_one(images, task.chosen[place], task, rule, result, s, m, e)
+        _fit_one(pixels, work.chosen[place], work, rule, into, s, m, e)
+    # a last use of what was borrowed keeps it until here
+    own_s.data[0] = own_m.two[0, 0] = own_e.step[0] = 0.0
+
+
+@plain
+def _borrow_task(task):
+    return Task(
+        borrow(task.chosen),
+        borrow(task.frame),
+        borrow(task.middle),
+        borrow(task.first),
+        borrow(task.beside),
+        borrow(task.known),
+        borrow(task.variance),
+        borrow(task.shape_covariance),
+    )
+
+
+@plain
+def _borrow_answer(result):
+    return Answer(
+        borrow(result.theta),
+        borrow(result.errors),
+        borrow(result.results),
+        borrow(result.pooled),
+        borrow(result.state),
+        borrow(result.iterations),
+    )
 
 
 @plain
@@ -147,7 +196,7 @@ def _judge(box, s, poisson, variance):
 def _refine(theta, middle, box, s, m, e, rule, noise):
     """Fisher scoring with damping; a step that does not lower the deviance is not taken."""
     n = list_free(rule.shape, rule.offset, rule.plane, e.free)
-    finite = np.isfinite(theta).all() and theta[2] > 0.0
+    finite = np.isfinite(theta.sum()) and theta[2] > 0.0
     if not finite or noise.pixels <= n or (rule.poisson and noise.floor <= 0.0):
         return SINGULAR, 0, np.nan
     upright = not (rule.poisson or rule.plane) and rule.shape <= UPRIGHT and theta[4] == 0.0

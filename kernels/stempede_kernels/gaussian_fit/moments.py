@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stempede_kernels.gaussian_fit.window import Box, Floats, Scratch, fused, inlined, plain
+from stempede_kernels.gaussian_fit.window import Box, Floats, Scratch, borrow, fused, inlined, plain
 
 # a rate below this share of the window's mean counts as this share
 FLOOR = 1e-6
@@ -39,6 +39,14 @@ def moments() -> Moments:
     """Allocate."""
     return Moments(
         np.zeros((5, 5)), np.zeros((4, 4)), np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((2, 2))
+    )
+
+
+@plain
+def borrow_moments(m: Moments) -> Moments:
+    """Borrow every array."""
+    return Moments(
+        borrow(m.two), borrow(m.one), borrow(m.zero), borrow(m.pull_one), borrow(m.pull_zero)
     )
 
 

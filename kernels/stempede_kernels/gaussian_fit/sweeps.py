@@ -41,7 +41,7 @@ def run(fit: Engine, given: Input, rule: Rule, neighbours: bool, sweeps: int) ->
     """Fit all windows until nothing moves; return the results and the number of sweeps."""
     theta, group, n = given.theta, given.group, len(given.theta)
     result = answer(theta if group is None else start_shapes(theta, group))
-    start, middle = result.theta.copy(), np.rint(np.nan_to_num(theta[:, :2]))
+    start, middle = result.theta.copy(), np.rint(np.nan_to_num(np.ascontiguousarray(theta[:, :2])))
     first, beside = pairs_in_reach(given.frame, start, rule.window, REACH_SIGMA, neighbours)
     owner = np.repeat(np.arange(n), np.diff(first))
     spread = np.zeros((n, 3, 3))

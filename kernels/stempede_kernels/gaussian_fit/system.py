@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stempede_kernels.gaussian_fit.moments import Moments
-from stempede_kernels.gaussian_fit.window import Floats, fused, plain
+from stempede_kernels.gaussian_fit.window import Floats, borrow, fused, plain
 
 N = 9
 HELD, CIRCULAR, UPRIGHT, ROTATED = 0, 1, 2, 3
@@ -45,6 +45,21 @@ def system() -> System:
         np.zeros(N),
         np.zeros(N),
         np.zeros((N, N)),
+    )
+
+
+@plain
+def borrow_system(e: System) -> System:
+    """Borrow every array."""
+    return System(
+        borrow(e.full),
+        borrow(e.gradient),
+        borrow(e.free),
+        borrow(e.factor),
+        borrow(e.solved),
+        borrow(e.step),
+        borrow(e.trial),
+        borrow(e.covariance),
     )
 
 
@@ -241,6 +256,9 @@ def propose(theta: Floats, window: int, shape: int, e: System) -> float:
         limit_shape(theta, step, window, trial)
         largest = max(theta[3], theta[5])
         length = max(length, abs(step[3]) / largest, abs(step[5]) / largest)
+        if shape == CIRCULAR:
+            # one parameter: along the gradient it counts once
+            step[5] = 0.0
     trial[6] += step[6]
     trial[7] += step[7]
     trial[8] += step[8]
