@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from stempede.columns.crystal import Crystal
-from stempede.columns.spectrum import Cell
+from stempede.columns.spectrum import Cell, grid_of
 
 REACH = 0.2
 """Farthest a column is looked for from its predicted place, in cell edges."""
@@ -129,29 +129,23 @@ def grow(cell: Cell, candidates: Candidates, crystal: Crystal, *, least: float =
         Empty where no seed of nodes that support each other is found.
     """
     sites = _anchor_sites(crystal)
-    strong = Candidates(*(v[candidates.significance >= least] for v in vars(candidates).values()))
+    strong = candidates.without(candidates.significance < least)
     reach = REACH * cell.edge_px
     anchors = _seed(cell, strong, sites, reach)
     if not len(anchors):
         return anchors
-    tried: set[tuple[int, int]] = set()
+    tried = anchors.ij
     for _ in range(_RINGS):
         ij = _around(anchors.ij, sites)
-        fresh = np.array(
-            [tuple(k) not in tried for k in np.rint(ij * 12).astype(int).tolist()], bool
-        )
-        ij = ij[fresh]
+        ij = ij[cKDTree(tried).query(ij)[0] > 1e-6] if len(ij) else ij
         if not len(ij):
             break
-        tried |= {tuple(k) for k in np.rint(ij * 12).astype(int).tolist()}
+        tried = np.concatenate([tried, ij])
         places = predict(anchors, cell, ij)
         index, found = nearest(strong, places, reach)
-        off = np.hypot(*(strong.yx[index] - places).T) if len(ij) else np.zeros(0)
+        off = np.hypot(*(strong.yx[index] - places).T)
         found &= off < _TOLERANCE * cell.edge_px
-        more = _anchors(ij[found], strong, index[found])
-        anchors = Anchors(
-            *(np.concatenate([a, b]) for a, b in zip(vars(anchors).values(), vars(more).values()))
-        )
+        anchors = _joined(anchors, _anchors(ij[found], strong, index[found]))
     return settled(anchors, cell)
 
 
@@ -177,6 +171,11 @@ def _anchor_sites(crystal: Crystal) -> np.ndarray:
 def _anchors(ij: np.ndarray, candidates: Candidates, index: np.ndarray) -> Anchors:
     weight = candidates.significance[index].clip(1, 20) ** 2
     return Anchors(ij, candidates.yx[index], weight)
+
+
+def _joined(first: Anchors, second: Anchors) -> Anchors:
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return Anchors(*(np.concatenate(pair) for pair in pairs))
 
 
 def _seed(cell: Cell, candidates: Candidates, sites: np.ndarray, reach: float) -> Anchors:
@@ -208,7 +207,7 @@ def _seed(cell: Cell, candidates: Candidates, sites: np.ndarray, reach: float) -
 def _around(ij: np.ndarray, sites: np.ndarray) -> np.ndarray:
     """Return the lattice coordinates of sites within about a cell of nodes, each once."""
     cells = np.unique(np.floor(ij + 1e-6).astype(int), axis=0)
-    steps = np.stack(np.mgrid[-1:2, -1:2], -1).reshape(-1, 2)
+    steps = grid_of(-1, 2)
     cells = np.unique((cells[:, None, :] + steps[None]).reshape(-1, 2), axis=0)
     nodes = (cells[:, None, :] + sites[None]).reshape(-1, 2)
     distance, _ = cKDTree(ij).query(nodes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from stempede.columns.crystal import Crystal, crystal_of
 from stempede.columns.growth import Anchors, Candidates, grow
+from stempede.columns.numbering import Found, column_rows, crystal_rows, numbered
 from stempede.columns.outline import Scene, beside, in_one_piece, outline, scene_of
 from stempede.columns.peaks import response_of
 from stempede.columns.response import Response
@@ -26,14 +28,6 @@ _EDGE_OFF = 0.12
 """Relative distance from the nominal edge that a wrong scale does not explain any more."""
 _STRONG = 3.0
 """Significance of a peak that is likely a column."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A crystal: its straight cell and its nodes."""
-
-    cell: Cell
-    nodes: Nodes
 
 
 @dataclass(frozen=True)
@@ -68,8 +62,9 @@ class Lattice:
             if reason:
                 problems.append(Problem(int(frame), self.name, reason))
             if seen is not None:
-                columns.append(self._columns(int(frame), found, candidates, seen, basis))
-                crystals.append(_crystals(int(frame), found))
+                loose = _loose(found, candidates, seen, self.off_lattice_significance)
+                columns.append(column_rows(int(frame), found, loose, seen, basis))
+                crystals.append(crystal_rows(int(frame), found))
         return batch.with_(
             tables={"columns": Table.concat(columns), "crystals": Table.concat(crystals)},
             problems=problems,
@@ -147,81 +142,7 @@ class Lattice:
         nodes = nodes.take(in_one_piece(nodes, kept, self.min_columns))
         if len(nodes) < self.min_columns:
             return None
-        return numbered(cell, nodes, basis)
-
-    def _columns(
-        self,
-        frame: int,
-        found: list[Found],
-        candidates: Candidates,
-        seen: Response,
-        basis: Crystal,
-    ) -> Table:
-        species = np.array([s.species for s in basis.sites])
-        parts = [
-            {
-                "crystal": np.full(len(f.nodes), k),
-                "y_px": f.nodes.start[:, 0],
-                "x_px": f.nodes.start[:, 1],
-                "i": f.nodes.ij[:, 0],
-                "j": f.nodes.ij[:, 1],
-                "species": species[f.nodes.site],
-                "intensity": f.nodes.height / (seen.scale or 1.0),
-                "significance": f.nodes.significance,
-                "accepted": np.ones(len(f.nodes), bool),
-                "reject_reason": np.full(len(f.nodes), ""),
-            }
-            for k, f in enumerate(found)
-        ]
-        parts.append(_loose(found, candidates, seen, self.off_lattice_significance))
-        rows = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-        order = np.lexsort((rows["x_px"], rows["y_px"]))
-        rows = {n: v[order] for n, v in rows.items()}
-        n = len(order)
-        background = seen.background[
-            np.rint(rows["y_px"]).astype(int).clip(0, seen.counts.shape[0] - 1),
-            np.rint(rows["x_px"]).astype(int).clip(0, seen.counts.shape[1] - 1),
-        ]
-        sigma = seen.sigma_px
-        return Table(
-            COLUMNS,
-            rows
-            | {
-                "frame": np.full(n, frame),
-                "column": np.arange(n),
-                "sigma_major_px": np.full(n, sigma),
-                "sigma_minor_px": np.full(n, sigma),
-                "angle_deg": np.zeros(n),
-                "amplitude": rows["intensity"] / (2 * np.pi * sigma**2),
-                "offset": (np.asarray(background, dtype=np.float64) - seen.shift)
-                / (seen.scale or 1.0),
-                "state": np.full(n, "NOT_RUN"),
-            },
-        )
-
-
-def numbered(cell: Cell, nodes: Nodes, basis: Crystal) -> Found:
-    """Turn a crystal's axes and origin to the convention of the tables, cell fitted anew."""
-    turns = [
-        np.array(t)
-        for t in ([[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]])
-    ]
-    vectors = cell.vectors
-    # (y, x) rows: b lies towards +y of a where ax·by - ay·bx > 0
-    if vectors[0, 1] * vectors[1, 0] - vectors[0, 0] * vectors[1, 1] < 0:
-        turns = [t @ np.array([[0, 1], [1, 0]]) for t in turns]
-    options = [t @ vectors for t in turns]
-    best = int(np.argmax([v[0, 1] / np.hypot(*v[0]) for v in options]))
-    ij = nodes.ij @ np.linalg.inv(turns[best])
-    centres = nodes.site == 0
-    middle = nodes.start.mean(0)
-    if centres.any():
-        off = np.where(centres, np.hypot(*(nodes.start - middle).T), np.inf)
-        ij = ij - np.rint(ij[int(np.argmin(off))])
-    nodes = replace(nodes, ij=np.rint(ij * 24) / 24)
-    design = np.concatenate([np.ones((len(ij), 1)), nodes.ij], 1)
-    fit = np.linalg.lstsq(design, nodes.start, rcond=None)[0]
-    return Found(Cell(fit[0], fit[1:], cell.score), nodes)
+        return numbered(cell, nodes)
 
 
 def _share_taken(found: list[Found], candidates: Candidates) -> float:
@@ -251,51 +172,10 @@ def _clear(free: Any, nodes: Nodes, cell: Cell) -> None:
         free[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = 0
 
 
-def _loose(
-    found: list[Found], candidates: Candidates, seen: Response, least: float
-) -> dict[str, np.ndarray]:
-    """Return the rows of strong peaks that no crystal took."""
+def _loose(found: list[Found], candidates: Candidates, seen: Response, least: float) -> Candidates:
+    """Return the strong peaks that no crystal took."""
     loose = candidates.significance >= least
     if found and len(candidates.yx):
-        from scipy.spatial import cKDTree
-
         starts = np.concatenate([f.nodes.start for f in found])
         loose &= cKDTree(starts).query(candidates.yx)[0] > 3 * seen.sigma_px
-    n = int(loose.sum())
-    return {
-        "crystal": np.full(n, -1),
-        "y_px": candidates.yx[loose, 0],
-        "x_px": candidates.yx[loose, 1],
-        "i": np.full(n, np.nan),
-        "j": np.full(n, np.nan),
-        "species": np.full(n, ""),
-        "intensity": candidates.height[loose] / (seen.scale or 1.0),
-        "significance": candidates.significance[loose],
-        "accepted": np.zeros(n, bool),
-        "reject_reason": np.full(n, "off lattice"),
-    }
-
-
-def _crystals(frame: int, found: list[Found]) -> Table:
-    rows = []
-    for k, f in enumerate(found):
-        (ay, ax), (by, bx) = f.cell.vectors
-        y, x = f.nodes.start.mean(0)
-        rows.append(
-            {
-                "frame": frame,
-                "crystal": k,
-                "y_px": y,
-                "x_px": x,
-                "n_columns": len(f.nodes),
-                "origin_y_px": f.cell.origin[0],
-                "origin_x_px": f.cell.origin[1],
-                "a_y_px": ay,
-                "a_x_px": ax,
-                "b_y_px": by,
-                "b_x_px": bx,
-                "a_px": np.hypot(ay, ax),
-                "b_px": np.hypot(by, bx),
-            }
-        )
-    return Table.from_rows(CRYSTALS, rows)
+    return candidates.without(~loose)

@@ -19,6 +19,7 @@ from scipy.special import expit, logsumexp
 from stempede.backend import Backend
 from stempede.columns.crystal import Crystal
 from stempede.columns.response import Response
+from stempede.columns.spectrum import grid_of
 from stempede.columns.starts import Nodes
 
 _POOL = 1.2
@@ -165,7 +166,7 @@ def log_evidence(
     edge_px : float
     """
     stray = np.array([_STRAY[s.role] for s in crystal.sites])[nodes.site] * edge_px
-    step = np.stack(np.mgrid[-3:4, -3:4], -1).reshape(-1, 2) * 0.7
+    step = grid_of(-3, 4) * 0.7
     prior = -0.5 * np.sum(step**2, 1)
     prior -= logsumexp(prior)
     place = nodes.place[:, None, :] + step[None] * stray[:, None, None]

@@ -8,22 +8,19 @@ every spot, and its correlation with what the frame holds is largest for the tru
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
 from stempede.backend import Backend
 from stempede.columns.crystal import Crystal
 from stempede.columns.response import Response
+from stempede.columns.spots import Spots, spots_of
 
-STAGE = "columns.lattice"
+_STAGE = "columns.lattice"
 ORDERS = 3
 """Highest index of a spot that is compared."""
 LEAST_SCORE = 12.0
 """Score of a cell below which noise may have made it."""
-_LEAST_POWER = 14.0
-"""Power of a spot over the noise's mean; noise alone reaches ln(number of pixels)."""
-_MOST_SPOTS = 36
 _SKEW_DEG = 12.0
 _ASPECT = 1.25
 """Cells are pseudo-cubic: how far their angle may be from 90° and their edges from each other."""
@@ -66,14 +63,11 @@ class Cell:
         return (yx - self.origin) @ np.linalg.inv(self.vectors)
 
 
-@dataclass(frozen=True)
-class _Spots:
-    """Maxima of the power spectrum: (n, 2) cycles/px, and the map they were read from."""
-
-    k: np.ndarray
-    power: np.ndarray
-    near: np.ndarray
-    step: np.ndarray
+def grid_of(low: int, high: int) -> np.ndarray:
+    """Return the (n, 2) pairs of whole numbers from low to high, high left out."""
+    steps = np.arange(low, high)
+    i, j = np.meshgrid(steps, steps, indexing="ij")
+    return np.stack([i.ravel(), j.ravel()], axis=1)
 
 
 def find_cell(
@@ -119,7 +113,7 @@ def _cell_of(
 ) -> Cell | None:
     """Return the likeliest cell of one image, however unlikely; None without spots."""
     size = min(image.shape)
-    spots = _spots(image, sigma, backend, longest=size / 2.5)
+    spots = spots_of(image, sigma, backend, longest=size / 2.5)
     if len(spots.k) < 2:
         return None
     bases = _hypotheses(spots.k)
@@ -163,64 +157,6 @@ def _prior(edges: np.ndarray, edge_px: float) -> np.ndarray:
     return 0.6 + 0.4 * np.exp(-0.5 * (np.log(edges / edge_px) / 0.1) ** 2)
 
 
-def _spots(image: np.ndarray, sigma: float, backend: Backend, longest: float) -> _Spots:
-    """Find the spots of an image that stand out of the noise at their distance from zero."""
-    xp = backend.xp
-    coarse = max(1, int(sigma / 1.2))
-    height, width = (n // coarse for n in image.shape)
-    cut = image[: height * coarse, : width * coarse]
-    small = cut.reshape(height, coarse, width, coarse).mean(axis=(1, 3))
-    padded = (2 * height, 2 * width)
-    power = xp.abs(xp.fft.fftshift(xp.fft.fft2(small, s=padded))) ** 2
-    power = backend.download(power.astype(xp.float32), STAGE)
-    step = 1 / (np.array(padded) * coarse)
-    ky, kx = ((np.arange(n) - n // 2) * s for n, s in zip(padded, step))
-    k = np.hypot(ky[:, None], kx[None, :])
-    ratio = power / _noise_floor(power, k)
-    near = backend.ndimage.maximum_filter(backend.xp.asarray(ratio), size=3)
-    near = backend.download(near, STAGE)
-    top = (ratio == near) & (k > 1 / longest) & (k < 0.36 / sigma) & (ratio > _LEAST_POWER)
-    top &= (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx[None, :] > 0))
-    y, x = np.nonzero(top)
-    order = np.argsort(-ratio[y, x])[:_MOST_SPOTS]
-    y, x = y[order], x[order]
-    place = np.stack([y + _bend(power, y, x, 0), x + _bend(power, y, x, 1)], 1)
-    return _Spots((place - np.array(padded) // 2) * step, ratio[y, x], near, step)
-
-
-def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Return the noise's mean power at each distance from zero: from ring medians."""
-    ring = (k * (60 / k.max())).astype(np.int16)
-    # every third bin along both axes is enough for medians
-    some, values = ring[::3, ::3].ravel(), power[::3, ::3].ravel()
-    order = np.argsort(some, kind="stable")
-    edges = np.searchsorted(some[order], np.arange(ring.max() + 2))
-    values = values[order]
-    medians = [np.median(values[a:b]) if b > a else np.nan for a, b in pairwise(edges)]
-    floor = np.array(medians) / np.log(2)
-    floor = np.where(floor > 0, floor, np.nanmax(floor) if np.nanmax(floor) > 0 else 1.0)
-    return floor.astype(np.float32)[ring]
-
-
-def _bend(power: np.ndarray, y: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
-    """Return the vertex offset of log power along one axis at each maximum."""
-    shift = np.array([axis == 0, axis == 1], dtype=int)
-    size = np.array(power.shape)
-
-    def at(sign: int) -> np.ndarray:
-        return np.log(
-            power[
-                (y + sign * shift[0]).clip(0, size[0] - 1),
-                (x + sign * shift[1]).clip(0, size[1] - 1),
-            ]
-            + 1e-30
-        )
-
-    before, here, after = at(-1), at(0), at(1)
-    bend = 2 * here - before - after
-    return np.where(bend > 0, (after - before) / 2 / np.where(bend > 0, bend, 1), 0).clip(-0.5, 0.5)
-
-
 def _hypotheses(k: np.ndarray) -> np.ndarray:
     """Return (n, 2, 2) reciprocal bases: pairs of spots, their halves, and the 45° cell."""
     first, second = np.triu_indices(len(k), 1)
@@ -237,8 +173,8 @@ def _hypotheses(k: np.ndarray) -> np.ndarray:
 
 def _indices() -> np.ndarray:
     """Return the spots compared, half of the plane: (n, 2) int."""
-    h, k = np.mgrid[-ORDERS : ORDERS + 1, -ORDERS : ORDERS + 1].reshape(2, -1)
-    return np.stack([h, k], 1)[(h > 0) | ((h == 0) & (k > 0))]
+    hk = grid_of(-ORDERS, ORDERS + 1)
+    return hk[(hk[:, 0] > 0) | ((hk[:, 0] == 0) & (hk[:, 1] > 0))]
 
 
 def _amplitudes(crystal: Crystal, hk: np.ndarray) -> np.ndarray:
@@ -251,7 +187,7 @@ def _damping(k: np.ndarray, sigma: float) -> np.ndarray:
     return np.exp(-2 * (np.pi * sigma) ** 2 * np.sum(k**2, -1))
 
 
-def _strength(bases: np.ndarray, spots: _Spots, crystal: Crystal, sigma: float) -> np.ndarray:
+def _strength(bases: np.ndarray, spots: Spots, crystal: Crystal, sigma: float) -> np.ndarray:
     """Score bases by the amplitudes near their spots, phases left out."""
     hk = _indices()
     k = hk @ bases
@@ -280,7 +216,7 @@ def _distinct(bases: np.ndarray, most: int) -> list[np.ndarray]:
     return kept
 
 
-def _refined(basis: np.ndarray, spots: _Spots) -> np.ndarray:
+def _refined(basis: np.ndarray, spots: Spots) -> np.ndarray:
     """Fit a reciprocal basis to the spots that it indexes."""
     for _ in range(3):
         hk = spots.k @ np.linalg.inv(basis)
@@ -302,7 +238,7 @@ def _phased(
     k = hk @ bases
     models = _amplitudes(crystal, hk) * _damping(k, sigma)
     found = _transform(image, k.reshape(-1, 2), backend).reshape(models.shape)
-    grid = np.stack(np.mgrid[:20, :20], -1).reshape(-1, 2) / 20
+    grid = grid_of(0, 20) / 20
     match = ((np.conj(models) * found) @ np.exp(2j * np.pi * hk @ grid.T)).real
     best = np.argmax(match, axis=1)
     # variance of the real part: half of the image's summed square
@@ -326,4 +262,4 @@ def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray
     # real products: a complex one would turn the image complex first
     cosine, sine = image @ xp.cos(turn_x), image @ xp.sin(turn_x)
     along_y = xp.cos(turn_y) - 1j * xp.sin(turn_y)
-    return backend.download(((cosine - 1j * sine) * along_y).sum(0), STAGE)
+    return backend.download(((cosine - 1j * sine) * along_y).sum(0), _STAGE)

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from stempede.columns.crystal import Crystal
 from stempede.columns.growth import REACH, Anchors, Candidates, nearest, predict
-from stempede.columns.spectrum import Cell
+from stempede.columns.spectrum import Cell, grid_of
 
 _POOL = 1.6
 """Radius in cells over which the staggered shift is pooled."""
@@ -71,7 +71,7 @@ def place_nodes(anchors: Anchors, cell: Cell, candidates: Candidates, crystal: C
 
 def _nodes_around(ij: np.ndarray, crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
     cells = np.unique(np.floor(ij + 1e-6).astype(int), axis=0)
-    steps = np.stack(np.mgrid[-1:2, -1:2], -1).reshape(-1, 2)
+    steps = grid_of(-1, 2)
     cells = np.unique((cells[:, None, :] + steps[None]).reshape(-1, 2), axis=0)
     sites = crystal.positions()
     nodes = (cells[:, None, :] + sites[None]).reshape(-1, 2)
