@@ -7,16 +7,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stempede.columns.climb import fit
+from stempede.columns.faint import mean_squares
 from stempede.columns.gaussians import Shape
 from stempede.columns.joint import Problem, State
 from stempede.columns.noise import Noise
 from stempede.columns.scan import Jitter, take_out
-from stempede.columns.second_look import Look, look, neighbours_say, presence, second_look
+from stempede.columns.second_look import (
+    Look,
+    look,
+    neighbours_say,
+    presence,
+    second_look,
+    typical,
+)
 from stempede.columns.single import alone
 from stempede.columns.sites import Sites
 
 _NODES = 2.0
 """Distance of the background's nodes, in distances of columns."""
+
+_FAINT = 12.0
+"""Significance below which errors come from the likelihood around its maximum."""
 
 _OWN_WIDTH = 30.0
 """Electrons per column from which a species has a width of its own in any case."""
@@ -102,11 +113,13 @@ def refine(
 def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
     state = last.system.state
     values = np.column_stack([state.y, state.x, state.intensity])
-    covariance = last.system.normal().covariance()
+    curvature = last.system.normal().covariance()
+    covariance = curvature
     jitter = (Jitter(0.0, 0.0), Jitter(0.0, 0.0))
     if settings.scan_lines:
-        change, covariance, jitter = take_out(last.system, covariance)
+        change, covariance, jitter = take_out(last.system, curvature)
         values = values + change
+    covariance = _widened(covariance, curvature, last, sites)
     missing = ~last.seen & sites.on_lattice
     there = neighbours_say(last, sites, missing, values[:, :2])
     return Refined(
@@ -118,6 +131,19 @@ def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
         presence(last, sites, missing),
         jitter,
     )
+
+
+def _widened(covariance: np.ndarray, curvature: np.ndarray, last: Look, sites: Sites) -> np.ndarray:
+    """Return covariances with the positions' errors of faint columns made true."""
+    which = np.flatnonzero(last.seen & (last.gain < 0.5 * _FAINT**2))
+    if not len(which):
+        return covariance
+    squares = mean_squares(last.system, which, curvature, typical(last, sites))
+    wide = covariance.copy()
+    wide[which[:, None, None], np.arange(2)[:, None], np.arange(2)] += (
+        squares - curvature[which, :2, :2]
+    )
+    return wide
 
 
 def _usual_error(covariance: np.ndarray, seen: np.ndarray, kind: np.ndarray) -> np.ndarray:

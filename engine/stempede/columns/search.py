@@ -86,7 +86,7 @@ def _search(
     reach = radius_px + 2.5 * float(sigma.max())
     yy, xx, ok = disc(problem.valid, centre_y, centre_x, reach)
     flat = np.where(ok, yy * problem.valid.shape[1] + xx, 0)
-    without = _without(system, which, yy, xx, ok)
+    without = without_own(system, which, yy, xx, ok)
     observed, noise = problem.noise.counted(problem.electrons.ravel()[flat], without)
     dy, dx = _grid(radius_px, _STEP * float(sigma.min()))
     norm = 1 / (2 * np.pi * sigma[:, None, None] ** 2)
@@ -109,10 +109,10 @@ def _search(
     return Places(y[own, place], x[own, place], share * expected, best[own, place], evidence)
 
 
-def _without(
+def without_own(
     system: System, which: np.ndarray, yy: np.ndarray, xx: np.ndarray, ok: np.ndarray
 ) -> np.ndarray:
-    """Return (k, p) expected values of pixels without the column itself."""
+    """Return (k, p) expected values of pixels around columns, without the column itself."""
     state, problem = system.state, system.problem
     sigma = state.shape.sigma_px[problem.species]
     total = system.ground.at_columns(state.ground, state.y, state.x)[which]

@@ -1,0 +1,98 @@
+"""Faint: errors of columns of few electrons, whose likelihood is no paraboloid.
+
+With ten electrons the curvature at the maximum says too little of the error: the maximum picks
+the place and the intensity that the noise favours. The mean square distance of the position
+from the maximum, over the likelihood around it (flat prior), is what an error has to be; the
+position itself stays the maximum, so that nothing is drawn towards a lattice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stempede.columns.footprint import disc
+from stempede.columns.joint import System
+from stempede.columns.search import without_own
+
+_PLACES = np.linspace(-4, 4, 13)
+"""Places on each axis, in standard errors of the curvature."""
+
+_SPREAD = 0.35
+"""Intensities differ from those around by about this share."""
+
+_CHUNK = 64
+
+
+def mean_squares(
+    system: System, which: np.ndarray, covariance: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+    """Return (k, 2, 2) mean squares of y, x about the fitted position.
+
+    Parameters
+    ----------
+    system : System
+        At the optimum.
+    which : (k,) int64 array
+        Columns.
+    covariance : (n, 3, 3) float64 array
+        From the curvature.
+    expected : (n,) float64 array
+        Intensities that the columns around let expect.
+    """
+    intensity = _likely(system.state.intensity, covariance[:, 2, 2], expected)
+    parts = [
+        _mean_squares(system, which[k : k + _CHUNK], covariance, intensity)
+        for k in range(0, len(which), _CHUNK)
+    ]
+    return np.concatenate([np.zeros((0, 2, 2)), *parts])
+
+
+def _likely(intensity: np.ndarray, variance: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return intensities between the fitted and the expected ones, by their variances."""
+    prior = (_SPREAD * expected) ** 2
+    # the variance that the expected number would have: that of few electrons is itself noise
+    usual = variance * np.maximum(expected, 1e-12) / np.maximum(intensity, 1e-12)
+    return (intensity * prior + expected * usual) / (prior + usual)
+
+
+def _mean_squares(
+    system: System, which: np.ndarray, covariance: np.ndarray, intensity: np.ndarray
+) -> np.ndarray:
+    problem, state = system.problem, system.state
+    sigma = state.shape.sigma_px[problem.species[which]]
+    error = np.sqrt(covariance[which][:, [0, 1], [0, 1]])
+    error = np.minimum(error, 0.25 * problem.radius_px)
+    reach = float(4 * error.max() + 2.5 * sigma.max())
+    yy, xx, ok = disc(problem.valid, state.y[which], state.x[which], reach)
+    without = without_own(system, which, yy, xx, ok)
+    flat = np.where(ok, yy * problem.valid.shape[1] + xx, 0)
+    observed, noise = problem.electrons.ravel()[flat], problem.noise
+    counted = noise.model == "poisson" or noise.resolved
+    kept = _informative(noise.counted(observed, without)[0] * ok, counted=counted)
+    yy, xx, ok, without, observed = (
+        np.take_along_axis(a, kept, axis=1) for a in (yy, xx, ok, without, observed)
+    )
+    dy, dx = (a.ravel() for a in np.meshgrid(_PLACES, _PLACES, indexing="ij"))
+    off_y, off_x = dy * error[:, :1], dx * error[:, 1:]
+    y, x = state.y[which, None] + off_y, state.x[which, None] + off_x
+    square = (yy[:, None] - y[:, :, None]) ** 2 + (xx[:, None] - x[:, :, None]) ** 2
+    variance = sigma[:, None, None] ** 2
+    profile = np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
+    mean = without[:, None] + intensity[which, None, None] * profile
+    log = (noise.log_likelihood(observed[:, None], mean) * ok[:, None]).sum(axis=2)
+    if counted:
+        # pixels without an electron were left out: with them all of the profile is seen
+        log += intensity[which, None] * (profile * ok[:, None]).sum(axis=2)
+    weight = np.exp(log - log.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    offsets = np.stack([off_y, off_x], axis=-1)
+    return np.einsum("kg,kgp,kgq->kpq", weight, offsets, offsets)
+
+
+def _informative(observed: np.ndarray, *, counted: bool) -> np.ndarray:
+    """Return (k, m) pixels to look at: where electrons are counted those that hold some."""
+    if not counted:
+        return np.broadcast_to(np.arange(observed.shape[1]), observed.shape)
+    there = observed > 0.02
+    most = max(1, int(there.sum(axis=1).max(initial=0)))
+    return np.argsort(~there, axis=1, kind="stable")[:, :most]
