@@ -59,7 +59,7 @@ def test_shift_moves_positions_and_nothing_else():
     wide[5:, 9:] = FRAME
     inner = (START[:, :2] > 9).all(axis=1)
     moved = fit(wide, moved_start, **ALONE)
-    shifted = whole.parameters + [5, 9, 0, 0, 0, 0, 0]
+    shifted = whole.parameters + np.array([5, 9, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(moved.parameters[inner], shifted[inner], rtol=1e-9)
 
 
@@ -169,7 +169,7 @@ def test_a_sloping_background_is_followed():
 def test_neighbours_three_sigma_apart_do_not_pull():
     truth = np.array([[15.3, 11.0, 60, 2.5, 2.5, 0, 2], [15.9, 18.6, 20, 2.5, 2.5, 0, 2.0]])
     image = gaussians((31, 33), truth, 2.0).astype(np.float32)
-    start = truth + [[0.6, 0.5, 9, 0, 0, 0, 0], [-0.5, 0.6, -4, 0, 0, 0, 0]]
+    start = truth + np.array([[0.6, 0.5, 9, 0, 0, 0, 0], [-0.5, 0.6, -4, 0, 0, 0, 0]])
     found = fit(image, start, model="circular", window=13)
     lonely = fit(image, start, model="circular", window=13, neighbours=False)
     assert np.abs(found.parameters - truth)[:, :2].max() < 0.02

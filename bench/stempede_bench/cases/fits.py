@@ -3,7 +3,8 @@
 Windows follow Gpufit's own comparison: 15×15 px, amplitude 500, width 2.5 px (2.9 and 2.0 where
 rotated), background 10, every truth and every start off by up to a tenth of it; Gaussian noise
 and least squares, or Poisson noise and likelihood; float32, tolerance 1e-4, at most 20 steps.
-Our tolerance is the length of a step in px (see ``STEP_PX``). Our fits also give standard errors, intensity and likelihood ratio; the peers' do not.
+Our tolerance is the length of a step in px (see ``STEP_PX``). Our fits also give standard
+errors, intensity and likelihood ratio; the peers' do not.
 
 Peers are found by ``STEMPEDE_BENCH_PICASSO`` and ``STEMPEDE_BENCH_ATOMAP``, the interpreters
 of environments with ``picassosr==0.11.3`` and ``atomap==0.4.2``; without them ours run alone.
@@ -189,7 +190,7 @@ def columns(rows: int, across: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     """Draw a frame of bright and dim columns 13 px apart; return it, the truth and starts."""
     rng = np.random.default_rng(13)
     spacing, n = 13.0, rows * across
-    place = np.stack(np.mgrid[:rows, :across], -1).reshape(n, 2)
+    place = np.argwhere(np.ones((rows, across)))
     truth = np.empty((n, 7))
     truth[:, :2] = spacing * (place + 1) + rng.normal(0, 0.3, (n, 2))
     truth[:, 2] = np.where(place.sum(axis=1) % 2 == 0, 40.0, 14.0)

@@ -25,7 +25,7 @@ def main() -> None:
     given = np.load(sys.argv[1])
     image, start = given["image"].astype(float), given["start"]
 
-    def work():  # noqa: ANN202
+    def work() -> np.ndarray:
         sublattice = Sublattice(start[:, [1, 0]].tolist(), image)
         sublattice.find_nearest_neighbors()
         sublattice.refine_atom_positions_using_2d_gaussian(

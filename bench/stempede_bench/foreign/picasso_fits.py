@@ -28,10 +28,11 @@ def main() -> None:
     initial = start[:, columns]
     options = {"mle": bool(given["poisson"]), "tolerance": 1e-4, "max_iterations": 20}
 
-    def work():  # noqa: ANN202
-        return gaussfit.fit_spots(model, given_images, initial, **options)
+    def work() -> tuple[np.ndarray, ...]:
+        fitted: tuple[np.ndarray, ...] = gaussfit.fit_spots(model, spots, initial, **options)
+        return fitted
 
-    given_images = given["images"]
+    spots = given["images"]
     theta, _, states, iterations = work()
     np.savez(
         sys.argv[2],

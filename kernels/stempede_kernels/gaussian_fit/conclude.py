@@ -101,7 +101,12 @@ def share(n: int, shape: int, shape_covariance: Floats, e: System) -> None:
 
 @plain
 def translate(
-    theta: Floats, scale: float, turned: bool, e: System, row: Floats, errors: Floats
+    theta: Floats,
+    scale: float,
+    turned: bool,  # noqa: FBT001
+    e: System,
+    row: Floats,
+    errors: Floats,
 ) -> None:
     """Turn the covariance into the errors of the public parameters.
 
@@ -149,7 +154,7 @@ def _form(c: Floats, by: tuple[float, float, float]) -> float:
 
 
 @plain
-def blank_deviance(offset: float, free_offset: bool, noise: Noise, box: Box, s: Scratch) -> float:
+def blank_deviance(offset: float, free_offset: bool, noise: Noise, box: Box, s: Scratch) -> float:  # noqa: FBT001
     """Return the deviance of the best constant on the base alone; overwrites ``rate``."""
     n = box.height * box.stride
     if free_offset:
@@ -185,6 +190,6 @@ def _blank_offset(offset: float, n: int, floor: float, s: Scratch) -> float:
 
 
 @plain
-def list_determined(theta: Floats, shape: int, offset: bool, plane: bool, e: System) -> int:
+def list_determined(theta: Floats, shape: int, offset: bool, plane: bool, e: System) -> int:  # noqa: FBT001
     """List the free parameters that are not at a bound."""
     return list_free(shape, offset and theta[6] != 0.0, plane, e.free)

@@ -61,7 +61,7 @@ def rate(theta: Floats, middle: Floats, box: Box, s: Scratch, floor: float) -> N
 
 
 @fused
-def deviance(box: Box, s: Scratch, poisson: bool, own: float) -> float:
+def deviance(box: Box, s: Scratch, poisson: bool, own: float) -> float:  # noqa: FBT001
     """Return ``2 Σ (rate − d log rate) + own``, or the sum of squares, of the pixels seen."""
     total = 0.0
     if not poisson:
@@ -121,7 +121,7 @@ def _log(mantissa: float, counted: float) -> float:
 
 
 @fused
-def gather(theta: Floats, box: Box, s: Scratch, poisson: bool, plane: bool, m: Moments) -> None:
+def gather(theta: Floats, box: Box, s: Scratch, poisson: bool, plane: bool, m: Moments) -> None:  # noqa: FBT001
     """Sum the moments of the window about the current position."""
     n = box.height * box.stride
     if poisson:

@@ -11,7 +11,11 @@ SLACK_PX = 1.0
 
 
 def pairs_in_reach(
-    frame: Ints, theta: Floats, window: int, reach_sigma: float, wanted: bool
+    frame: Ints,
+    theta: Floats,
+    window: int,
+    reach_sigma: float,
+    wanted: bool,  # noqa: FBT001
 ) -> tuple[Ints, Ints]:
     """List for each fit the others of its frame that reach its window, in order of number.
 

@@ -163,7 +163,8 @@ def _refine(theta: Floats, w: Window, rule: Rule) -> tuple[int, int, float]:
             theta[:], dev, damping = trial, tried, 0.1 * damping
             after = step @ equations(theta, w, rule.shape)[1]
             overshot = before > after
-            share = min(max(share * before / (before - after), LEAST_SHARE), 1) if overshot else 1.0
+            found = share * before / (before - after) if overshot else 1.0
+            share = float(np.clip(found, LEAST_SHARE, 1.0))
         else:
             damping, share = max(10 * damping, 1e-2), 0.5 * share
         if length <= rule.tolerance:
@@ -215,6 +216,9 @@ def _bound(theta: Floats, step: Floats, rule: Rule) -> tuple[Floats, float]:
     largest = max(theta[3], theta[5])
     parts = [*abs(step[:2]), abs(step[2]) / theta[2], abs(step[3]) / largest]
     parts += [abs(step[5]) / largest, abs(step[6]) / (theta[2] + abs(theta[6]))]
+    if rule.shape == 1:
+        # one parameter: along the gradient it counts once
+        step[5] = 0.0
     return trial, float(max(parts))
 
 

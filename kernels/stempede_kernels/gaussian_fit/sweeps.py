@@ -37,7 +37,7 @@ class Input(NamedTuple):
     group: Ints | None
 
 
-def run(fit: Engine, given: Input, rule: Rule, neighbours: bool, sweeps: int) -> tuple[Answer, int]:
+def run(fit: Engine, given: Input, rule: Rule, neighbours: bool, sweeps: int) -> tuple[Answer, int]:  # noqa: FBT001
     """Fit all windows until nothing moves; return the results and the number of sweeps."""
     theta, group, n = given.theta, given.group, len(given.theta)
     result = answer(theta if group is None else start_shapes(theta, group))

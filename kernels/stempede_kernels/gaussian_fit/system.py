@@ -64,7 +64,7 @@ def borrow_system(e: System) -> System:
 
 
 @plain
-def list_free(shape: int, offset: bool, plane: bool, free: Ints) -> int:
+def list_free(shape: int, offset: bool, plane: bool, free: Ints) -> int:  # noqa: FBT001
     """List the free parameters in order; return how many."""
     free[0], free[1], free[2] = 0, 1, 2
     n = 3
@@ -190,7 +190,7 @@ def substitute(n: int, e: System, x: Floats) -> None:
 
 
 @plain
-def find_step(theta: Floats, n: int, damping: float, bounded: bool, e: System) -> bool:
+def find_step(theta: Floats, n: int, damping: float, bounded: bool, e: System) -> bool:  # noqa: FBT001
     """Fill ``step``; an offset that would fall below zero goes to zero, the others follow."""
     if not factorise(n, damping, e):
         return False

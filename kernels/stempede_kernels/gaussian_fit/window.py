@@ -170,7 +170,7 @@ def _line(first: int, length: int, centre: float, precision: float, line: Floats
 
     It starts at the pixel nearest the centre and only falls, so that it cannot overflow.
     """
-    start = min(max(int(round(centre)) - first, 0), length - 1)
+    start = min(max(round(centre) - first, 0), length - 1)
     d = first + start - centre
     peak, half_decay = np.exp(-0.5 * precision * d * d), np.exp(-0.5 * precision)
     decay, shift = half_decay * half_decay, np.exp(-precision * d)
