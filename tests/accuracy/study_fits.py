@@ -1,9 +1,9 @@
-"""Fits of whole frames of simulated dots: errors against their bound, and whether they are true.
+"""Fits of whole frames of simulated dots: scatter, stated errors, and what is lost.
 
 Frames are Gaussian columns with Poisson counts, a detector of pulse heights or scan lines that
-jitter; fits start from the true sites, off by a pixel. The bound is that of the joint model
-(Fisher information of all parameters of the frame at the truth's own fit), so it says what an
-unbiased fit of the same parameters can reach.
+jitter; fits start from the true sites, off by a pixel. ``rms_over_error`` compares the scatter
+with the errors that the fits state, which where electrons are many are those of the joint
+model's Fisher information: what an unbiased fit of the same parameters can reach.
 """
 
 from __future__ import annotations
