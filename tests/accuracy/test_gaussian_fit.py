@@ -33,7 +33,7 @@ def test_column_fits_reach_the_bound_and_know_their_errors(study_scale):
         checks = {
             "scatter": cell["scatter_over_bound"] <= SCATTER[name] + slack,
             "bias": cell["bias_px"] <= max(cell["bias_allowed_px"], bias_noise(name, n)),
-            "pull": 0.95 - slack <= cell["pull_sd"] <= 1.055 + slack,
+            "pull": 0.95 - slack <= cell["pull_sd"] <= 1.05 + slack,
             "lost": cell["lost"] <= LOST.get(name, 0.005) + slack,
             "phase": cell["phase_p"] > 1e-4,
         }

@@ -20,6 +20,7 @@ def say(word: str) -> None:
 def main() -> None:
     """Refine the columns of the input, once per line."""
     warnings.simplefilter("ignore")
+    import atomap.api  # noqa: F401  (its modules import one another in this order only)
     from atomap.sublattice import Sublattice
 
     given = np.load(sys.argv[1])
