@@ -17,7 +17,6 @@ MODELS = ("poisson", "poisson-gaussian", "gaussian")
 _RESOLVED = 0.7
 """Read noise in electrons up to which single electrons stand out, and are summed over."""
 
-_SPAN = 4
 _FLOOR = 1e-6
 _MEANS = np.geomspace(1e-4, 8, 40)
 
@@ -118,27 +117,32 @@ class Noise:
 
     def _electrons(self, electrons: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean number of electrons given the pixel, and its log-likelihood."""
-        nearest = np.maximum(np.rint(electrons), 0)
-        steps = np.arange(-_SPAN, _SPAN + 1).reshape((-1,) + (1,) * electrons.ndim)
-        k = nearest + steps
-        log = np.where(
-            k >= 0,
-            k * np.log(mean)
-            - mean
-            - gammaln(np.maximum(k, 0) + 1)
-            - (electrons - k) ** 2 / (2 * self.read_noise**2),
-            -np.inf,
-        )
+        span = int(np.ceil(6 * self.read_noise))
+        first = np.maximum(np.rint(electrons) - span, 0)
+        numbers = first + np.arange(2 * span + 1).reshape((-1,) + (1,) * electrons.ndim)
+        log = -_log_factorial(numbers) - (electrons - numbers) ** 2 / (2 * self.read_noise**2)
         top = log.max(axis=0)
         weight = np.exp(log - top)
-        total = weight.sum(axis=0)
-        return (weight * np.maximum(k, 0)).sum(axis=0) / total, top + np.log(total)
+        # sum over k of weight_k mean^k, and its derivative, by Horner's rule
+        total = np.broadcast_to(weight[-1], np.broadcast_shapes(weight[-1].shape, mean.shape))
+        slope = np.zeros_like(total)
+        for part in weight[-2::-1]:
+            slope = slope * mean + total
+            total = total * mean + part
+        log_likelihood = first * np.log(mean) - mean + top + np.log(total)
+        return first + mean * slope / total, log_likelihood
 
     def _information(self, mean: np.ndarray) -> np.ndarray:
         """Return the information of a pixel: of electrons counted, times the share resolved."""
         share = np.interp(np.log(mean), np.log(_MEANS), _resolved_share(self.read_noise))
         bright = mean / (mean + self.read_noise**2)
         return np.where(mean > _MEANS[-1], bright, share) / mean
+
+
+def _log_factorial(numbers: np.ndarray) -> np.ndarray:
+    """Return log k! of whole numbers, from a table."""
+    table = gammaln(np.arange(int(numbers.max(initial=0)) + 1) + 1.0)
+    return table[numbers.astype(np.int64)]
 
 
 @lru_cache(maxsize=32)
