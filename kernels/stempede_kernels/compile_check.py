@@ -1,7 +1,8 @@
 """Compile the GPU kernels to machine code without a device, and say what each takes.
 
 Every kernel folder with a ``gpu.py`` lists its kernels there as ``COMPILE_CASES``: tuples of
-(kernel, signature, constexprs, warps). ``python -m stempede_kernels.compile_check`` prints one
+(kernel, signature, constexprs, warps), with a dict of further options at the end where a
+launch has any. ``python -m stempede_kernels.compile_check`` prints one
 JSON row per kernel and architecture and ends with status 1 if any spills registers.
 """
 
@@ -62,9 +63,10 @@ def check(
     rows: list[Row] = []
     for folder in folders if folders is not None else folders_with_gpu():
         module = importlib.import_module(f"{stempede_kernels.__name__}.{folder}.gpu")
-        for kernel, signature, constexprs, warps in module.COMPILE_CASES:
+        for kernel, signature, constexprs, warps, *more in module.COMPILE_CASES:
             for architecture in architectures:
-                usage = _measure(kernel, signature, constexprs, warps, architecture)
+                options = {"num_warps": warps, **(more[0] if more else {})}
+                usage = _measure(kernel, signature, constexprs, options, architecture)
                 rows.append({"folder": folder, **usage})
     return rows
 
@@ -78,7 +80,7 @@ def _measure(
     kernel: Any,
     signature: dict[str, str],
     constexprs: dict[str, Any],
-    warps: int,
+    options: dict[str, Any],
     architecture: int,
 ) -> Row:
     """Compile one kernel for one architecture."""
@@ -89,15 +91,16 @@ def _measure(
     full = {name: signature.get(name, "constexpr") for name in kernel.arg_names}
     source = ASTSource(fn=kernel, signature=full, constexprs=constexprs)
     # fusion is the default of launches, which newer versions of Triton want said
-    options = {"num_warps": warps, "enable_fp_fusion": True}
-    compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
+    target = GPUTarget("cuda", architecture, 32)
+    options = {"enable_fp_fusion": True, **options}
+    compiled = triton.compile(source, target=target, options=options)
     usage = _read_usage(compiled.asm["cubin"])
     return {
         "kernel": kernel.__name__,
         "constexprs": json.dumps(constexprs),
         "architecture": architecture,
         "triton": triton.__version__,
-        "warps": warps,
+        "warps": options["num_warps"],
         "registers": usage["REG"],
         "stack_bytes": usage["STACK"],
         "local_bytes": usage["LOCAL"],
