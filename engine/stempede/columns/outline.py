@@ -31,9 +31,15 @@ _STRAY = {"B": 0.04, "A": 0.05, "X": 0.07}
 """Typical distance per axis of a column from its predicted place, in cell edges, by role."""
 _GROUND = 6.0
 """Radius over which the ground between columns is pooled, in widths: about half a cell."""
+_BESIDE = 0.75
+"""Distance in cells up to which nodes are neighbours."""
 _MOST_EVIDENCE = 3.2
-_COUPLING = 5.0
-"""Log odds that neighbours all kept, or all left out, lend a node."""
+"""Log odds that a node's own counts lend it at most: however bright, a single place does not
+prove that the lattice reaches it."""
+_COUPLING, _LEANING = 7.0, 0.7
+_MOST_LENT = 3.5
+"""Log odds that neighbours lend a node: from all of them left out (-7) to all kept (7), a little
+over nought where half are, and never more than 3.5, as one column in thirty may be missing."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,7 @@ def scene_of(seen: Response, columns: np.ndarray, backend: Backend) -> Scene:
         weight > 0.01, mean / xp.maximum(weight, 1e-6), _binned(seen.background, coarse)
     )
     floor = max(seen.shift, 0.05 * float(seen.counts.mean()), 1e-6)
-    filtered = blur(seen.counts, seen.sigma_px, mode="nearest")
-    host = (backend.download(v, "columns.lattice") for v in (filtered, xp.maximum(mean, floor)))
+    host = (backend.download(v, "columns.lattice") for v in (seen.smooth, xp.maximum(mean, floor)))
     top, ground = (v * seen.area_px2 for v in host)
     return Scene(top, ground, coarse, seen.sigma_px, np.zeros((0, 3)))
 
@@ -212,17 +217,26 @@ def outline(nodes: Nodes, scene: Scene, crystal: Crystal, *, edge_px: float) -> 
     height, width = scene.filtered.shape
     share = expit(nodes.significance**2 / 2 - 6)
     beyond = (nodes.place < -0.5) | (nodes.place > np.array([height, width]) - 0.5)
-    links = cKDTree(nodes.ij).query_pairs(0.75, output_type="ndarray")
+    links = cKDTree(nodes.ij).query_pairs(_BESIDE, output_type="ndarray")
     links = np.concatenate([links, links[:, ::-1]])
+    most = _neighbours(crystal)[nodes.site]
     for _ in range(3):
         want = expected_counts(nodes, share, crystal)
         evidence = log_evidence(nodes, share, want, scene, crystal, edge_px)
-        # however bright, a single place does not prove that the lattice reaches it
         evidence = np.where(beyond.any(1), -50.0, np.minimum(evidence, _MOST_EVIDENCE))
         for _ in range(12):
-            around = np.bincount(links[:, 0], share[links[:, 1]], minlength=len(nodes)) / 8
-            share = expit(evidence + _COUPLING * (2 * around - 1))
+            around = np.bincount(links[:, 0], share[links[:, 1]], minlength=len(nodes)) / most
+            lent = (_LEANING + _COUPLING * (2 * around - 1)).clip(-_MOST_LENT, _MOST_LENT)
+            share = expit(evidence + lent)
     return share
+
+
+def _neighbours(crystal: Crystal) -> np.ndarray:
+    """Return how many sites lie beside each site of the basis in an endless crystal, at least 1."""
+    sites = crystal.positions()
+    around = (sites[:, None, :] + grid_of(-1, 2)[None]).reshape(-1, 2)
+    distance = np.hypot(*(sites[:, None, :] - around[None]).transpose(2, 0, 1))
+    return np.maximum(((distance > 1e-6) & (distance < _BESIDE)).sum(1), 1)
 
 
 def in_one_piece(nodes: Nodes, kept: np.ndarray, least: int) -> np.ndarray:
@@ -230,7 +244,7 @@ def in_one_piece(nodes: Nodes, kept: np.ndarray, least: int) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    links = cKDTree(nodes.ij).query_pairs(0.75, output_type="ndarray")
+    links = cKDTree(nodes.ij).query_pairs(_BESIDE, output_type="ndarray")
     links = links[kept[links].all(1)]
     n = len(nodes)
     graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(n, n))

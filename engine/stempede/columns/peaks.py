@@ -104,7 +104,7 @@ def maxima(seen: Response, backend: Backend) -> dict[str, np.ndarray]:
     field = seen.intensity
     top = (field == backend.ndimage.maximum_filter(field, size=size)) & (field > 0)
     y, x = xp.nonzero(top)
-    dy, dx = _vertex(field, y, x)
+    dy, dx = _vertex(seen.smooth, field, y, x)
     return _to_host(
         backend,
         (y + dy, x + dx, field[y, x], seen.background[y, x]),
@@ -124,18 +124,24 @@ def _to_host(backend: Backend, parts: tuple[Any, ...], area_px2: float) -> dict[
     }
 
 
-def _vertex(field: Any, y: Any, x: Any) -> tuple[Any, Any]:
-    """Return the offset of the parabola's vertex through each maximum and its neighbours."""
+def _vertex(smooth: Any, field: Any, y: Any, x: Any) -> tuple[Any, Any]:
+    """Return the offset of each maximum of a field to the top of the smooth counts beside it.
+
+    Where these bend upwards there is no top, and the field's own is taken.
+    """
     height, width = field.shape
     low_y, high_y = (y - 1).clip(0), (y + 1).clip(None, height - 1)
     low_x, high_x = (x - 1).clip(0), (x + 1).clip(None, width - 1)
-    centre = field[y, x].astype("float64")
 
-    def offset(before: Any, after: Any) -> Any:
-        bend = 2 * centre - before - after
-        return ((after - before) / 2 / (bend + 1e-12 * abs(centre) + 1e-30)).clip(-0.5, 0.5)
+    def offset(image: Any, before: Any, after: Any, most: float) -> tuple[Any, Any]:
+        here, low, high = (image[at].astype("float64") for at in ((y, x), before, after))
+        bend = 2 * here - low - high
+        step = (high - low) / 2 / (abs(bend) + 1e-12 * abs(here) + 1e-30)
+        return step.clip(-most, most), bend > 0
 
-    return (
-        offset(field[low_y, x], field[high_y, x]),
-        offset(field[y, low_x], field[y, high_x]),
-    )
+    def along(before: Any, after: Any) -> Any:
+        step, top = offset(smooth, before, after, 1.0)
+        own, _ = offset(field, before, after, 0.5)
+        return own + top * (step - own)
+
+    return along((low_y, x), (high_y, x)), along((y, low_x), (y, high_x))

@@ -32,6 +32,9 @@ class Response:
         Counts of a column centred at the pixel: exact for an isolated one.
     background : (y, x) float32 array
         Counts per pixel around the pixel, at least ``floor``.
+    smooth : (y, x) float32 array
+        Counts per pixel, smoothed by a column's width: its slopes place a column, which those
+        of ``intensity`` do not, as the background they take off leans towards neighbours.
     sigma_px : float
     shift : float
         Counts per pixel added for the detector's noise.
@@ -42,6 +45,7 @@ class Response:
     counts: Any
     intensity: Any
     background: Any
+    smooth: Any
     sigma_px: float
     shift: float
     scale: float
@@ -156,7 +160,8 @@ def respond(
     intensity = (narrow - wide) * (4 * np.pi * sigma_px**2 / (1 - share))
     floor = 0.25 * float(counts.mean()) * 0.1 + 1e-6
     background = xp.maximum(wide - share * xp.maximum(narrow - wide, 0) / (1 - share), floor)
-    return Response(counts, intensity, xp.maximum(background, shift), sigma_px, shift, scale)
+    background = xp.maximum(background, shift)
+    return Response(counts, intensity, background, narrow, sigma_px, shift, scale)
 
 
 def root_ratio(intensity: np.ndarray, background: np.ndarray, area_px2: float) -> np.ndarray:
