@@ -102,12 +102,20 @@ def report(run: Run) -> None:
 
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")]) -> None:
-    """Set the sizes of several runs side by side, with their intervals."""
+    """Set several runs side by side with their intervals: sizes, or layers of dots."""
     from stempede.report.compare import compare_runs
+    from stempede.report.dots.compare import compare_dots
 
     if len(runs) < 2:
         raise InputError("compare wants two runs or more; found one; name another run folder")
-    typer.echo(compare_runs(runs))
+    dots = [run for run in runs if (run / "columns").is_dir()]
+    if dots and len(dots) < len(runs):
+        other = next(run for run in runs if run not in dots)
+        raise InputError(
+            f"compare wants runs of one route; {dots[0]} has columns, {other} particles; "
+            f"compare each with its like"
+        )
+    typer.echo(compare_dots(runs) if dots else compare_runs(runs))
 
 
 @app.command()
