@@ -25,7 +25,14 @@ _WORSE = 0.3
 """A column whose surroundings lose more log-likelihood in a step goes back."""
 
 
-def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12) -> System:
+def fit(
+    problem: Problem,
+    start: State,
+    *,
+    rounds: int = 3,
+    iterations: int = 12,
+    close: float = _CLOSE,
+) -> System:
     """Maximise the likelihood from a start; the pixels read follow the columns.
 
     Parameters
@@ -36,6 +43,8 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
         Most times that the pixels are chosen anew.
     iterations : int
         Most steps per round.
+    close : float
+        Gain in log-likelihood of a step below which a round ends.
 
     Returns
     -------
@@ -53,7 +62,7 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
             level = np.full(ground.size, state.ground.mean()) if len(state.ground) else ground.start
             state = replace(state, ground=ground.bounded(level))
         anchor = state
-        now, problem = _climb(problem, state, pairs, ground, iterations)
+        now, problem = _climb(problem, state, pairs, ground, iterations, close)
         state, steps = now.state, steps + now.steps
         if np.hypot(state.y - anchor.y, state.x - anchor.x).max(initial=0) < 0.3 * sigma:
             break
@@ -61,7 +70,12 @@ def fit(problem: Problem, start: State, *, rounds: int = 3, iterations: int = 12
 
 
 def _climb(
-    problem: Problem, state: State, pairs: Footprint, ground: Ground, iterations: int
+    problem: Problem,
+    state: State,
+    pairs: Footprint,
+    ground: Ground,
+    iterations: int,
+    close: float,
 ) -> tuple[System, Problem]:
     now = system(problem, state, pairs, ground)
     problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
@@ -72,7 +86,7 @@ def _climb(
         steps += 1
         damping = np.where(worse, damping * 12, np.maximum(damping / 6, 1e-6))
         gained = trial.objective - now.objective
-        if gained < -_CLOSE:
+        if gained < -close:
             damping = np.maximum(damping, 1e-2) * 30
             if damping.min() > 1e6:
                 break
@@ -81,7 +95,7 @@ def _climb(
         if problem.noise.model == "gaussian":
             problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
             now = system(problem, now.state, pairs, ground)
-        if gained < _CLOSE and not worse.any():
+        if gained < close and not worse.any():
             break
     return replace(now, steps=steps), problem
 

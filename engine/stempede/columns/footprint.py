@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
+
+_CLOSE = 0.85
+"""Share of the window beyond which two columns tell nothing of each other."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Footprint:
         Pairs, sorted by column: the column's number and the position of the pixel in ``flat``.
     start : (n + 1,) int64 array
         First pair of each column.
+    close : (e,) bool array
+        Pairs near enough for columns that share the pixel to be told apart by it.
     """
 
     flat: np.ndarray
@@ -51,6 +55,7 @@ class Footprint:
     column: np.ndarray
     pixel: np.ndarray
     start: np.ndarray
+    close: np.ndarray
 
     @property
     def n_pixels(self) -> int:
@@ -59,11 +64,12 @@ class Footprint:
 
     @cached_property
     def overlaps(self) -> Overlaps:
-        """Pairs of columns that reach the same pixels."""
-        order = np.argsort(self.pixel, kind="stable")
+        """Pairs of columns that are close to the same pixels."""
+        near = np.flatnonzero(self.close)
+        order = near[np.argsort(self.pixel[near], kind="stable")]
         pixel = self.pixel[order]
         firsts, seconds = [], []
-        for lag in range(1, int(np.bincount(self.pixel).max(initial=0))):
+        for lag in range(1, int(np.bincount(self.pixel[near]).max(initial=0))):
             same = np.flatnonzero(pixel[lag:] == pixel[:-lag])
             firsts.append(order[same])
             seconds.append(order[same + lag])
@@ -79,16 +85,10 @@ class Footprint:
 
     def sum_over_column(self, values: np.ndarray) -> np.ndarray:
         """Return (n,) sums over the pixels of (e,) values."""
-        return np.bincount(self.column, values, minlength=len(self.start) - 1)
-
-    def matrix(self, *parts: np.ndarray) -> sp.csc_array:
-        """Return the (p, k n) matrix whose columns are k lists of (e,) values side by side."""
-        size = len(self.pixel)
-        indptr = np.concatenate([[0], *(self.start[1:] + k * size for k in range(len(parts)))])
-        shape = (self.n_pixels, len(parts) * (len(self.start) - 1))
-        return sp.csc_array(
-            (np.concatenate(parts), np.tile(self.pixel, len(parts)), indptr), shape=shape
-        )
+        if not len(values):
+            return np.zeros(len(self.start) - 1)
+        first = np.minimum(self.start[:-1], len(values) - 1)
+        return np.add.reduceat(values, first) * (self.start[1:] > self.start[:-1])
 
 
 def footprint(
@@ -114,8 +114,8 @@ def footprint(
         Columns around which pixels are read.
     """
     yy, xx, ok = disc(valid, y, x, reach_px)
-    close = ok & reads[:, None]
-    close &= np.hypot(yy - y[:, None], xx - x[:, None]) <= window_px
+    away = np.hypot(yy - y[:, None], xx - x[:, None])
+    close = ok & reads[:, None] & (away <= window_px)
     flat = yy * valid.shape[1] + xx
     used = np.zeros(valid.size, bool)
     used[flat[close]] = True
@@ -131,6 +131,7 @@ def footprint(
         column=column,
         pixel=number[flat[column, entry]],
         start=np.concatenate([[0], np.cumsum(counts)]),
+        close=away[column, entry] <= _CLOSE * window_px,
     )
 
 

@@ -65,7 +65,13 @@ class Profiles:
 
 
 def profiles(
-    pairs: Footprint, y: np.ndarray, x: np.ndarray, shape: Shape, species: np.ndarray
+    pairs: Footprint,
+    y: np.ndarray,
+    x: np.ndarray,
+    shape: Shape,
+    species: np.ndarray,
+    *,
+    stretch: bool = True,
 ) -> Profiles:
     """Return the profiles of columns at (y, x) of the species given.
 
@@ -76,20 +82,21 @@ def profiles(
     shape : Shape
     species : (n,) int64 array
         Index into ``shape.log_sigma``.
+    stretch : bool
+        Whether ``by_stretch`` is wanted.
     """
     dy = pairs.y[pairs.pixel] - y[pairs.column]
     dx = pairs.x[pairs.pixel] - x[pairs.column]
     p, q = shape.stretch
     det = 1 - p * p - q * q
-    variance = shape.sigma_px[species][pairs.column] ** 2
-    by_y = ((1 - p) * dy - q * dx) / (variance * det)
-    by_x = ((1 + p) * dx - q * dy) / (variance * det)
+    own = shape.sigma_px[species] ** 2
+    variance, inverse = own[pairs.column], (1 / (own * det))[pairs.column]
+    by_y = ((1 - p) * dy - q * dx) * inverse
+    by_x = ((1 + p) * dx - q * dy) * inverse
     square = by_y * dy + by_x * dx
-    value = np.exp(-0.5 * square) / (2 * np.pi * variance * np.sqrt(det))
-    by_stretch = np.stack(
-        [
-            0.5 * variance * (by_y**2 - by_x**2) + p / det,
-            variance * by_y * by_x + q / det,
-        ]
-    )
+    value = np.exp(-0.5 * square) * inverse * (np.sqrt(det) / (2 * np.pi))
+    if not stretch:
+        return Profiles(value, by_y, by_x, square - 2, np.zeros((2, 0)))
+    turn = 0.5 * variance * (by_y**2 - by_x**2) + p / det
+    by_stretch = np.stack([turn, variance * by_y * by_x + q / det])
     return Profiles(value, by_y, by_x, square - 2, by_stretch)

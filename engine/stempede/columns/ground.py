@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from stempede.columns.footprint import Footprint
 
 if TYPE_CHECKING:
     from stempede.columns.joint import Problem, State
+
+_CORNERS = 4
 
 _ROUGHNESS = 0.2
 """Neighbouring nodes differ by about this share of the background's level."""
@@ -76,9 +79,50 @@ class Ground:
         start = np.full(len(nodes), max(level, 10 * least) if problem.noise.positive else level)
         return cls(matrix, penalty, start, least, nodes, spacing_px, across)
 
+    @cached_property
+    def _products(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the order of pixels by their corners, starts, corners, products of weights."""
+        count = np.diff(self.matrix.indptr)
+        full = np.flatnonzero(count == _CORNERS)
+        nodes = self.matrix.indices[self.matrix.indptr[full][:, None] + np.arange(_CORNERS)]
+        order = np.argsort(nodes[:, 0], kind="stable")
+        order = order[np.lexsort((nodes[order, 3], nodes[order, 0]))]
+        corners = nodes[order]
+        change = np.any(corners[1:] != corners[:-1], axis=1)
+        start = np.concatenate([[0], np.flatnonzero(change) + 1])
+        pixel = full[order]
+        values = self.matrix.data[self.matrix.indptr[pixel][:, None] + np.arange(_CORNERS)].T
+        products = np.stack([values[p] * values[q] for p in range(4) for q in range(p + 1)])
+        return pixel, start, corners[start], products
+
+    def information(self, weight: np.ndarray) -> sp.csr_array:
+        """Return the information of the nodes, and of their penalty, for weights of pixels."""
+        pixel, start, corners, products = self._products
+        sums = np.add.reduceat(products * weight[pixel], start, axis=1)
+        rows, columns, values, k = [], [], [], 0
+        for p in range(_CORNERS):
+            for q in range(p + 1):
+                rows += [corners[:, p], corners[:, q]][: 1 + (p != q)]
+                columns += [corners[:, q], corners[:, p]][: 1 + (p != q)]
+                values += [sums[k]] * (1 + (p != q))
+                k += 1
+        where = (np.concatenate(rows), np.concatenate(columns))
+        size = (self.size, self.size)
+        return sp.coo_array((np.concatenate(values), where), shape=size).tocsr() + self.penalty
+
     def bounded(self, values: np.ndarray) -> np.ndarray:
         """Return node values kept at or above the bound."""
         return np.maximum(values, self.least)
+
+    def corners(self, y: np.ndarray, x: np.ndarray) -> sp.csr_array:
+        """Return the (n, m) weights of the nodes around columns."""
+        node, weight = _corners(y, x, self.spacing_px, self.across)
+        place = np.minimum(np.searchsorted(self.nodes, node), self.size - 1)
+        weight = weight * (self.nodes[place] == node)
+        rows = np.tile(np.arange(len(y)), 4)
+        return sp.coo_array(
+            (weight.ravel(), (rows, place.ravel())), shape=(len(y), self.size)
+        ).tocsr()
 
     def at_columns(self, values: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return the (n,) level at columns."""
@@ -86,6 +130,12 @@ class Ground:
         place = np.minimum(np.searchsorted(self.nodes, node), self.size - 1)
         weight = weight * (self.nodes[place] == node)
         return (weight * values[place]).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12)
+
+
+def scaled(matrix: sp.csr_array, by: np.ndarray) -> sp.csr_array:
+    """Return a matrix with each row times a number."""
+    data = matrix.data * np.repeat(by, np.diff(matrix.indptr))
+    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _level(observed: np.ndarray, *, positive: bool) -> float:

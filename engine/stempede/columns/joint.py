@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from stempede.columns.footprint import Footprint
 from stempede.columns.gaussians import Profiles, Shape, profiles
-from stempede.columns.ground import Ground
+from stempede.columns.ground import Ground, scaled
 from stempede.columns.noise import Noise
 from stempede.columns.normal import Normal
 from stempede.columns.widths import log_slopes, shape_prior
@@ -100,41 +100,58 @@ class System:
         return local, np.stack(dense, axis=1)
 
     def normal(self) -> Normal:
-        """Return the information and the score of all parameters."""
+        """Return the information and the score of all parameters.
+
+        Between columns and ground the information takes the ground as even over a column.
+        """
         local, dense = self.derivatives()
+        pairs, ground = self.pairs, self.ground.matrix
         score, weight = self.problem.noise.score_information(self.observed, self.expected)
-        columns = self.pairs.matrix(*local).T
-        ground = self.ground.matrix
-        seen = ground * weight[:, None]
-        between = columns @ seen
-        own = self._columns(local, weight)
-        under = ground.T @ seen + self.ground.penalty
+        weighted = local * weight[pairs.pixel]
+        corners = self.ground.corners(self.state.y, self.state.x)
+        total = [pairs.sum_over_column(part) for part in weighted]
+        between = sp.vstack([scaled(corners, part) for part in total], format="csr")
+        seen = scaled(ground, weight)
+        under = self.ground.information(weight)
+        own = self._columns(local, weighted)
         information = sp.block_array([[own, between], [between.T, under]], format="csr")
-        cross = np.concatenate([columns @ (dense * weight[:, None]), seen.T @ dense])
-        block = dense.T @ (dense * weight[:, None])
+        heavy = dense * weight[:, None]
+        cross = np.concatenate([self._onto_columns(local, heavy), seen.T @ dense])
         gradient = np.concatenate(
             [
-                columns @ score,
+                self._onto_columns(local, score[:, None])[:, 0],
                 ground.T @ score - self.ground.penalty @ self.state.ground,
                 dense.T @ score,
             ]
         )
+        block = dense.T @ heavy
         self._add_priors(gradient, block)
         return Normal(len(self.state.y), information, cross, block, gradient)
 
-    def _columns(self, local: np.ndarray, weight: np.ndarray) -> sp.csr_array:
+    def _onto_columns(self, local: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Return (3 n, s) sums over each column's pixels of derivatives times (p, s) fields."""
+        found = np.empty((3, len(self.state.y), fields.shape[1]))
+        for k in range(fields.shape[1]):
+            there = fields[self.pairs.pixel, k]
+            for p in range(3):
+                found[p, :, k] = self.pairs.sum_over_column(local[p] * there)
+        return found.reshape(3 * len(self.state.y), fields.shape[1])
+
+    def _columns(self, local: np.ndarray, weighted: np.ndarray) -> sp.csr_array:
         """Return the information of columns among each other."""
         pairs, n = self.pairs, len(self.state.y)
         shared = pairs.overlaps
-        weighted = local * weight[pairs.pixel]
         first, second = weighted[:, shared.first], local[:, shared.second]
         own, rows, columns, values = np.arange(n), [], [], []
+        single = {}
         for p in range(3):
             for q in range(3):
+                if p <= q:
+                    single[p, q] = single[q, p] = pairs.sum_over_column(weighted[p] * local[q])
                 both = np.bincount(shared.number, first[p] * second[q], minlength=len(shared.one))
                 rows += [own + p * n, shared.one + p * n, shared.other + q * n]
                 columns += [own + q * n, shared.other + q * n, shared.one + p * n]
-                values += [pairs.sum_over_column(weighted[p] * local[q]), both, both]
+                values += [single[p, q], both, both]
         where = (np.concatenate(rows), np.concatenate(columns))
         return sp.coo_array((np.concatenate(values), where), shape=(3 * n, 3 * n)).tocsr()
 
@@ -160,7 +177,9 @@ class System:
 
 def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> System:
     """Evaluate the model at a state."""
-    parts = profiles(pairs, state.y, state.x, state.shape, problem.species)
+    parts = profiles(
+        pairs, state.y, state.x, state.shape, problem.species, stretch=problem.free_shape
+    )
     expected = pairs.sum_at_pixels(state.intensity[pairs.column] * parts.value)
     expected += ground.matrix @ state.ground
     observed = problem.electrons.ravel()[pairs.flat]

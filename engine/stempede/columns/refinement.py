@@ -29,6 +29,9 @@ _NODES = 2.0
 _FAINT = 12.0
 """Significance below which errors come from the likelihood around its maximum."""
 
+_ROUGHLY = 0.5
+"""Gain in log-likelihood below which widths are as good as they need to be."""
+
 _OWN_WIDTH = 30.0
 """Electrons per column from which a species has a width of its own in any case."""
 
@@ -210,5 +213,5 @@ def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, Stat
     leads = own[sites.kind] & (sites.on_lattice | ~sites.on_lattice.any())
     shape = Shape(np.full(int(own.sum()), state.shape.log_sigma[0]), np.zeros(2))
     leading = replace(problem, species=species, moves=leads, free_shape=True)
-    found = fit(leading, replace(state, shape=shape)).state
+    found = fit(leading, replace(state, shape=shape), rounds=2, close=_ROUGHLY).state
     return leading, found
