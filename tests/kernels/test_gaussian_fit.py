@@ -177,6 +177,21 @@ def test_neighbours_three_sigma_apart_do_not_pull():
     assert found.sweeps < 10
 
 
+@pytest.mark.parametrize(("apart", "nearness"), [(2.0, 0.03), (1.5, 0.1)])
+def test_equal_neighbours_within_two_sigma_are_told_apart_by_many_sweeps(apart, nearness):
+    truth = np.array([[20.3, 18.8, 40, 3, 3, 0, 1], [20.3, 18.8 + 3 * apart, 40, 3, 3, 0, 1.0]])
+    image = gaussians((41, 43), truth, 1.0).astype(np.float32)
+    start = truth + np.array([[0.5, 0.4, 6, 0, 0, 0, 0], [-0.3, 0.5, -5, 0, 0, 0, 0]])
+    held = {"model": "circular", "free_shape": False, "window": 21}
+    found = fit(image, start, sweeps=60, **held)
+    assert (found.state == State.CONVERGED).all()
+    assert np.abs(found.parameters - truth)[:, :2].max() < nearness
+    # the default number of sweeps does not lose them, but is not there yet
+    few = fit(image, start, **held)
+    assert (few.state == State.CONVERGED).all()
+    assert np.abs(few.parameters - truth)[:, :2].max() < 0.5
+
+
 def test_groups_share_widths_and_know_them_better():
     group = np.arange(len(TRUTH)) % 2
     truth = TRUTH.copy()
@@ -189,6 +204,24 @@ def test_groups_share_widths_and_know_them_better():
         assert np.ptp(widths, axis=0).max() == 0
         assert (np.abs(widths[0, :2] - truth[group == g][0, 3:5]) < 4 * found.errors[g, 3:5]).all()
     assert (found.errors[:, 3:5] < own.errors[:, 3:5]).all()
+
+
+def test_columns_of_seven_electrons_are_not_lost():
+    rng = np.random.default_rng(10)
+    truth = np.tile([12.0, 12.0, 7 / (2 * np.pi * 9), 3.0, 3.0, 0.0, 0.005], (300, 1))
+    truth[:, :2] += rng.uniform(-0.5, 0.5, (300, 2))
+    images = np.stack([rng.poisson(gaussians((25, 25), t, 0.005)) for t in truth])
+    start = truth.copy()
+    start[:, :2] += rng.normal(0, 1.5, (300, 2))
+    each, one = np.arange(300), np.zeros(300, np.int64)
+    for free_offset in (True, False):
+        found = fit(images, start, frame=each, group=one, model="circular", window=21,
+                    free_offset=free_offset)  # fmt: skip
+        error = np.hypot(*(found.parameters - truth)[:, :2].T)
+        assert ((found.state != State.CONVERGED) | (error > 4.5)).mean() < 0.06
+        assert (found.parameters[:, 6] >= 0).all()
+        # positions fitted to the same counts do not narrow the width
+        assert found.parameters[0, 3] == pytest.approx(3.0, abs=0.35)
 
 
 def test_held_parameters_stay_and_have_no_error():
