@@ -244,3 +244,13 @@ def test_wrong_parameters_are_named():
         Fit(shape="round")
     with pytest.raises(ValueError, match="window is at least"):
         Fit(window=0.5)
+
+
+def test_a_frame_in_tiles_has_the_errors_of_the_whole(monkeypatch):
+    batch, _, _ = crystal(300)
+    whole = fitted(batch, scan_lines=False)
+    monkeypatch.setattr("stempede.columns.normal._DENSE", 10)
+    monkeypatch.setattr("stempede.columns.normal._TILE", 9)
+    tiles = fitted(batch, scan_lines=False)
+    assert errors(tiles) == pytest.approx(errors(whole), rel=2e-3)
+    assert tiles["se_intensity"] == pytest.approx(whole["se_intensity"], rel=0.05)

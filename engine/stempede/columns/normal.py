@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from scipy.linalg import lapack
 from scipy.sparse.linalg import splu
 
-_DENSE = 4000
+_DENSE = 2500
 """Most unknowns whose covariance is taken from one dense inverse."""
 
-_CHUNK = 256
+_TILE = 200
+"""Columns in a tile of a larger frame."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,48 @@ class Normal:
         """Return (n,) information of a column's position, mean over the axes, others fixed."""
         return self.local.diagonal()[: 2 * self.n].reshape(2, self.n).mean(axis=0)
 
-    def covariance(self) -> np.ndarray:
-        """Return (n, 3, 3) covariances of y, x, intensity of each column."""
-        diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])
-        floor = self._floor(diagonal)
-        size, m = len(diagonal), self.local.shape[0]
+    def covariance(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return (n, 3, 3) covariances of y, x, intensity of each column.
+
+        Large frames are cut into tiles; each is solved with the ground under it and all columns
+        that stand on that ground too, what lies farther away held.
+
+        Parameters
+        ----------
+        y, x : (n,) float64 array
+            Where the columns stand, px.
+        """
+        size, m = self.local.shape[0] + len(self.shape), self.local.shape[0]
         if size <= _DENSE:
-            full = np.empty((size, size))
-            full[:m, :m] = self.local.toarray()
-            full[:m, m:], full[m:, :m] = self.cross, self.cross.T
-            full[m:, m:] = self.shape
-            full[np.arange(size), np.arange(size)] += floor
-            return self._own_blocks(inverse(full))
-        border = np.vstack([self.cross, np.zeros((0, self.cross.shape[1]))])
-        matrix = sp.block_array(
-            [[self.local, border], [border.T, self.shape]], format="csc"
-        ) + sp.diags_array(floor)
-        return self._solved_blocks(splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A"), size)
+            return self._block_of(np.arange(self.n), np.arange(m))
+        found = np.empty((self.n, 3, 3))
+        for tile in _tiles(y, x):
+            found[tile] = self._block_of(tile, self._around(tile))
+        return found
+
+    def _around(self, tile: np.ndarray) -> np.ndarray:
+        """Return the unknowns of a tile, of the ground under it and of columns on that ground."""
+        n = self.n
+        touched = np.unique(self.local[_unknowns(tile, n)].indices)
+        ground = touched[touched >= 3 * n]
+        on_it = np.unique(self.local[ground].indices)
+        columns = np.unique(np.concatenate([tile, touched[touched < 3 * n] % n]))
+        columns = np.union1d(columns, on_it[on_it < 3 * n] % n)
+        return np.concatenate([_unknowns(columns, n), ground])
+
+    def _block_of(self, columns: np.ndarray, unknowns: np.ndarray) -> np.ndarray:
+        """Return the covariances of columns among some of the unknowns and the shape."""
+        m, n_shape = len(unknowns), len(self.shape)
+        full = np.empty((m + n_shape, m + n_shape))
+        full[:m, :m] = self.local[unknowns][:, unknowns].toarray()
+        full[:m, m:] = self.cross[unknowns]
+        full[m:, :m], full[m:, m:] = full[:m, m:].T, self.shape
+        diagonal = np.arange(m + n_shape)
+        full[diagonal, diagonal] += self._floor(full[diagonal, diagonal])
+        place = np.empty(self.local.shape[0], np.int64)
+        place[unknowns] = np.arange(m)
+        rows = place[_unknowns(columns, self.n).reshape(3, -1).T]
+        return inverse(full)[rows[:, :, None], rows[:, None, :]]
 
     def _floor(self, diagonal: np.ndarray) -> np.ndarray:
         return np.full(len(diagonal), 1e-10 * diagonal.max(initial=0) + 1e-300)
@@ -101,21 +127,24 @@ class Normal:
 
         return apply
 
-    def _own_blocks(self, full: np.ndarray) -> np.ndarray:
-        rows = np.arange(self.n)[:, None] + self.n * np.arange(3)
-        return full[rows[:, :, None], rows[:, None, :]]
 
-    def _solved_blocks(self, factor: object, size: int) -> np.ndarray:
-        found = np.empty((self.n, 3, 3))
-        rows = np.arange(self.n)[:, None] + self.n * np.arange(3)
-        for first in range(0, self.n, _CHUNK):
-            part = rows[first : first + _CHUNK]
-            unit = np.zeros((size, part.size))
-            unit[part.ravel(), np.arange(part.size)] = 1
-            solved = factor.solve(unit)  # type: ignore[attr-defined]
-            columns = np.arange(part.size).reshape(part.shape)
-            found[first : first + _CHUNK] = solved[part[:, :, None], columns[:, None, :]]
-        return found
+def _unknowns(columns: np.ndarray, n: int) -> np.ndarray:
+    """Return the numbers of y, x, intensity of columns, one after the other."""
+    return np.concatenate([columns, columns + n, columns + 2 * n])
+
+
+def _tiles(y: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+    """Return columns in groups of neighbours, cut along the longer side again and again."""
+    done, open_ = [], [np.arange(len(y))]
+    while open_:
+        part = open_.pop()
+        if len(part) <= _TILE:
+            done.append(part)
+            continue
+        along = y if np.ptp(y[part]) > np.ptp(x[part]) else x
+        order = part[np.argsort(along[part], kind="stable")]
+        open_ += [order[: len(part) // 2], order[len(part) // 2 :]]
+    return done
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def refine(
 def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
     state = last.system.state
     values = np.column_stack([state.y, state.x, state.intensity])
-    curvature = last.system.normal().covariance()
+    curvature = last.system.normal().covariance(state.y, state.x)
     covariance = curvature
     jitter = (Jitter(0.0, 0.0), Jitter(0.0, 0.0))
     if settings.scan_lines:
