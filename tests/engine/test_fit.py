@@ -254,3 +254,16 @@ def test_a_frame_in_tiles_has_the_errors_of_the_whole(monkeypatch):
     tiles = fitted(batch, scan_lines=False)
     assert errors(tiles) == pytest.approx(errors(whole), rel=2e-3)
     assert tiles["se_intensity"] == pytest.approx(whole["se_intensity"], rel=0.05)
+
+
+def test_pixels_of_fewer_scans_hold_fewer_electrons():
+    i, j, species, yx = lattice()
+    intensity = np.array([SHARES[s] for s in species]) * 900.0
+    exposure = np.full(SHAPE, 20.0)
+    exposure[:, :62] = 8.0
+    electrons = drawn(yx, intensity, SHAPE, level=0.1) * exposure / 20
+    batch = batch_of(electrons, i, j, species, yx + 0.4)
+    batch = batch.with_(maps={"exposure": exposure[None].astype(np.float32)})
+    table = fitted(batch, scan_lines=False)
+    assert np.abs(places(table) - yx).max() < 0.02
+    assert table["intensity"] == pytest.approx(intensity, rel=0.03)

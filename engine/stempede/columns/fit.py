@@ -82,25 +82,36 @@ class Fit:
                 electrons = batch.backend.download(batch.maps["electrons"][k], self.name)
                 valid = batch.backend.download(batch.maps["valid"][k], self.name)
                 noise = noise_of(batch.tables["frames"], k)
-                parts.append(self._fitted(rows, electrons, valid, noise, cell))
+                exposure = self._exposure(batch, k)
+                parts.append(self._fitted(rows, (electrons, valid, exposure), noise, cell))
         fitted, crystals = refined(Table.concat(parts), batch.tables["crystals"], cell)
         return batch.with_(tables={"columns": fitted, "crystals": crystals})
+
+    def _exposure(self, batch: Batch, k: int) -> np.ndarray | None:
+        """Return the share of a sum's scans that cover each pixel; None where all do."""
+        if "exposure" not in batch.maps:
+            return None
+        exposure = batch.backend.download(batch.maps["exposure"][k], self.name)
+        most = float(exposure.max(initial=0))
+        if most <= 0 or bool((exposure == most).all()):
+            return None
+        return exposure / most
 
     def _fitted(
         self,
         rows: Table,
-        electrons: np.ndarray,
-        valid: np.ndarray,
+        maps: tuple[np.ndarray, np.ndarray, np.ndarray | None],
         noise: Noise,
         cell: Crystal,
     ) -> Table:
+        electrons, valid, exposure = maps
         sites = Sites.of(rows, cell)
         if not electrons[valid].any():
             return _not_run(rows)
         settings = Settings(
             self.window, self.window + 1.0, self.wander, self.least, self.scan_lines
         )
-        found = refine(electrons.astype(np.float64), valid, noise, sites, settings)
+        found = refine(electrons.astype(np.float64), valid, exposure, noise, sites, settings)
         return rows.with_columns(_fields(found, sites, self._axes(found, sites)))
 
     def _axes(self, found: Refined, sites: Sites) -> Axes:

@@ -71,6 +71,8 @@ class Ground:
         matrix = sp.coo_array(
             (weight.ravel(), (rows, column.ravel())), shape=(pairs.n_pixels, len(nodes))
         ).tocsr()
+        if problem.exposure is not None:
+            matrix = scaled(matrix, problem.exposure.ravel()[pairs.flat])
         observed = problem.electrons.ravel()[pairs.flat]
         level = _level(observed, positive=problem.noise.positive)
         scale = max(abs(level), float(observed.std()) * 0.02, 1e-6)

@@ -7,7 +7,7 @@ estimates and their covariance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,6 +39,8 @@ class Problem:
     ----------
     electrons : (h, w) float64 array
     valid : (h, w) bool array
+    exposure : (h, w) float array or None
+        Share of the scans that cover a pixel; None where all do.
     noise : Noise
     species : (n,) int64 array
         Columns with the same number share a width.
@@ -58,6 +60,7 @@ class Problem:
 
     electrons: np.ndarray
     valid: np.ndarray
+    exposure: np.ndarray | None
     noise: Noise
     species: np.ndarray
     moves: np.ndarray
@@ -180,6 +183,9 @@ def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> 
     parts = profiles(
         pairs, state.y, state.x, state.shape, problem.species, stretch=problem.free_shape
     )
+    if problem.exposure is not None:
+        share = problem.exposure.ravel()[pairs.flat]
+        parts = replace(parts, value=parts.value * share[pairs.pixel])
     expected = pairs.sum_at_pixels(state.intensity[pairs.column] * parts.value)
     expected += ground.matrix @ state.ground
     observed = problem.electrons.ravel()[pairs.flat]

@@ -79,7 +79,12 @@ class Refined:
 
 
 def refine(
-    electrons: np.ndarray, valid: np.ndarray, noise: Noise, sites: Sites, settings: Settings
+    electrons: np.ndarray,
+    valid: np.ndarray,
+    exposure: np.ndarray | None,
+    noise: Noise,
+    sites: Sites,
+    settings: Settings,
 ) -> Refined:
     """Fit all columns of a frame together.
 
@@ -87,6 +92,8 @@ def refine(
     ----------
     electrons : (h, w) float64 array
     valid : (h, w) bool array
+    exposure : (h, w) float array or None
+        See ``Problem``.
     noise : Noise
     sites : Sites
         At least one.
@@ -95,6 +102,7 @@ def refine(
     problem = Problem(
         electrons=electrons,
         valid=valid,
+        exposure=exposure,
         noise=noise,
         species=np.zeros(len(sites), np.int64),
         moves=np.ones(len(sites), bool),
