@@ -42,7 +42,8 @@ def tiled(form: Form, i: np.ndarray, j: np.ndarray, core: np.ndarray, shell: np.
             break
         edge += 1
     size = np.bincount(tile)
-    rows = sparse.csr_array((1 / size[tile], (tile, np.arange(len(known)))))
+    shape = (len(first), len(known))
+    rows = sparse.csr_array((1 / size[tile], (tile, np.arange(len(known)))), shape=shape)
     part = form.take(known)
     at = known[first]
     return Tiled(

@@ -44,6 +44,7 @@ _MAPS = (
     _Map("cells", "strain_aa", "strain along a", diverging=True),
     _Map("cells", "strain_bb", "strain along b", diverging=True),
     _Map("cells", "strain_ab", "shear strain", diverging=True),
+    _Map("columns", "br_fraction", "Br fraction", diverging=False),
 )
 
 
