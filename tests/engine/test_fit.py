@@ -267,3 +267,24 @@ def test_pixels_of_fewer_scans_hold_fewer_electrons():
     table = fitted(batch, scan_lines=False)
     assert np.abs(places(table) - yx).max() < 0.02
     assert table["intensity"] == pytest.approx(intensity, rel=0.03)
+
+
+def test_rows_that_cannot_be_fitted_say_why():
+    batch, yx, _ = crystal(300)
+    columns = batch.tables["columns"]
+    y, x = columns["y_px"].copy(), columns["x_px"].copy()
+    y[4], y[9], x[9] = np.nan, y[8], x[8] + 0.5
+    table = fitted(batch.with_(tables={"columns": columns.with_columns({"y_px": y, "x_px": x})}))
+    reason = words(table["reject_reason"])
+    assert reason[4] == "no start"
+    assert reason[9] == "on another column"
+    rest = np.delete(np.arange(len(yx)), [4, 8, 9])
+    assert table["accepted"][rest].all()
+    assert np.array_equal(table["column"], columns["column"])
+
+
+def test_noise_alone_is_not_seen():
+    i, j, species, yx = lattice()
+    electrons = np.random.default_rng(0).poisson(0.02, SHAPE)
+    table = fitted(batch_of(electrons, i, j, species, yx))
+    assert (words(table["state"]) == "CONVERGED").mean() < 0.1

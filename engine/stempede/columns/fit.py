@@ -105,9 +105,20 @@ class Fit:
         cell: Crystal,
     ) -> Table:
         electrons, valid, exposure = maps
-        sites = Sites.of(rows, cell)
-        if not electrons[valid].any():
-            return _not_run(rows)
+        started = np.isfinite(rows["y_px"]) & np.isfinite(rows["x_px"])
+        if not started.any():
+            return _not_run(rows, "no start")
+        if not valid.any() or not np.ptp(electrons[valid]) > 0:
+            return _not_run(rows, "no electrons")
+        sites = Sites.of(rows.take(started), cell)
+        kept = started.copy()
+        kept[started] = ~sites.repeated()
+        if not kept.all():
+            # a fit cannot share light between two columns that stand on one another
+            parts = [(~started, "no start"), (started & ~kept, "on another column")]
+            apart = [_not_run(rows.take(which), why) for which, why in parts if which.any()]
+            whole = Table.concat([self._fitted(rows.take(kept), maps, noise, cell), *apart])
+            return whole.take(np.argsort(whole["column"], kind="stable"))
         settings = Settings(
             self.window, self.window + 1.0, self.wander, self.least, self.scan_lines
         )
@@ -124,9 +135,9 @@ class Fit:
         return own_axes(found.last.system, found.last.seen, sites.kind, strength, always=always)
 
 
-def _not_run(rows: Table) -> Table:
-    """Return rows of a frame without an electron: nothing fitted, nothing accepted."""
-    reason = np.full(len(rows), "no electrons", dtype=object)
+def _not_run(rows: Table, why: str) -> Table:
+    """Return rows with nothing fitted and nothing accepted."""
+    reason = np.full(len(rows), why, dtype=object)
     state = np.full(len(rows), "NOT_RUN", dtype=object)
     accepted = np.zeros(len(rows), bool)
     return rows.with_columns({"state": state, "accepted": accepted, "reject_reason": reason})

@@ -29,6 +29,9 @@ _NODES = 2.0
 _FAINT = 12.0
 """Significance below which errors come from the likelihood around its maximum."""
 
+_LEAST_COLUMNS = 30
+"""Columns seen below which shifts of scan lines cannot be told from their positions."""
+
 _ROUGHLY = 0.5
 """Gain in log-likelihood below which widths are as good as they need to be."""
 
@@ -127,7 +130,7 @@ def _concluded(last: Look, sites: Sites, settings: Settings) -> Refined:
     curvature = last.system.normal().covariance(state.y, state.x)
     covariance = curvature
     jitter = (Jitter(0.0, 0.0), Jitter(0.0, 0.0))
-    if settings.scan_lines:
+    if settings.scan_lines and last.seen.sum() >= _LEAST_COLUMNS:
         change, covariance, jitter = take_out(last.system, curvature)
         values = values + change
     covariance = _widened(covariance, curvature, last, sites)

@@ -20,6 +20,9 @@ _CORRELATIONS = (0.0, 0.3, 0.6)
 _RATIOS = np.geomspace(0.02, 50, 15)
 """Variances tried, in those a line's own shift is known to."""
 
+_MOST = 0.4
+"""Largest rms of shifts, in widths: more would tear columns apart."""
+
 _WORTH = 2.0
 """Gain in log-likelihood that shifts have to make before they are believed."""
 
@@ -77,7 +80,7 @@ def take_out(
     found = []
     for axis in (0, 1):
         lines = _lines(system, local, score, weight, axis, covariance)
-        jitter, precision = _variance(lines)
+        jitter, precision = _variance(lines, _MOST * float(system.state.shape.sigma_px.min()))
         found.append(jitter)
         if precision is None:
             continue
@@ -123,7 +126,7 @@ def _lines(
     return _Lines(first, gain, band, np.bincount(row, score * by_shift, minlength=n_rows))
 
 
-def _variance(lines: _Lines) -> tuple[Jitter, np.ndarray | None]:
+def _variance(lines: _Lines, most_px: float) -> tuple[Jitter, np.ndarray | None]:
     """Return the variance and correlation that make the frame likeliest, and their precision."""
     known = lines.band[0][lines.band[0] > 0.05 * lines.band[0].max(initial=0)]
     most, best, chosen = _WORTH, Jitter(0.0, 0.0), None
@@ -132,6 +135,8 @@ def _variance(lines: _Lines) -> tuple[Jitter, np.ndarray | None]:
     for correlation in _CORRELATIONS:
         for ratio in _RATIOS:
             variance = float(ratio / np.median(known))
+            if variance > most_px**2:
+                continue
             precision, log_det = _prior(variance, correlation, lines.band.shape)
             gain = _gain(lines, precision, log_det)
             if gain > most:

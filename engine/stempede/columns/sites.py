@@ -14,6 +14,10 @@ _SIGMAS_APART = 6.5
 """Columns of a perovskite stand about this many widths apart; a start where none is given."""
 
 
+_SPARSE = 10.0
+"""Spacing in widths beyond which columns are single, and look for themselves near by."""
+
+
 @dataclass(frozen=True)
 class Sites:
     """Lattice nodes of a frame and peaks on no lattice.
@@ -54,6 +58,16 @@ class Sites:
         """(n,) bool: rows that have lattice coordinates."""
         return (self.crystal >= 0) & np.isfinite(self.i) & np.isfinite(self.j)
 
+    def repeated(self) -> np.ndarray:
+        """Return (n,) which start within a width of another: off the lattice first, later ones."""
+        order = np.lexsort((np.arange(len(self)), ~self.on_lattice))
+        rank = np.argsort(order)
+        found = np.zeros(len(self), bool)
+        points = np.stack([self.y, self.x], axis=1)
+        for one, other in cKDTree(points).query_pairs(self.sigma_px):
+            found[one if rank[one] > rank[other] else other] = True
+        return found
+
     @classmethod
     def of(cls, rows: Table, crystal: Crystal) -> Sites:
         """Return the sites of one frame's rows."""
@@ -65,6 +79,7 @@ class Sites:
         spacing = _spacing(y, x)
         widths = rows["sigma_major_px"][np.isfinite(rows["sigma_major_px"])]
         sigma = float(np.median(widths)) if len(widths) else spacing / _SIGMAS_APART
+        sigma = max(sigma, 0.7)
         return cls(
             y,
             x,
@@ -73,8 +88,8 @@ class Sites:
             rows["j"],
             kind,
             brightness / brightness.max(initial=1e-12),
-            max(sigma, 0.7),
-            max(spacing, 3 * max(sigma, 0.7)),
+            sigma,
+            float(np.clip(spacing, 3 * sigma, _SPARSE * sigma)),
         )
 
 

@@ -143,8 +143,14 @@ def _brightness(
         if len(own) >= 4:
             found[k] = np.median(own)
     if not np.isfinite(found).any():
-        scale = np.median(intensity[np.isfinite(intensity)]) if len(intensity) else 1.0
-        return relative / relative.mean() * max(float(np.nan_to_num(scale)), 1e-9)
+        # too few of any species for a median of its own: the cell's ratios, one scale
+        some = known & (kind >= 0) & (intensity > 0)
+        lit = intensity[intensity > 0]
+        if some.any():
+            scale = float(np.median(intensity[some] / relative[kind[some]]))
+        else:
+            scale = float(np.median(lit)) / relative.max() if len(lit) else 1.0
+        return relative * max(scale, 1e-9)
     scale = np.nanmedian(found / relative)
     return np.maximum(np.where(np.isfinite(found), found, relative * scale), 1e-9)
 
