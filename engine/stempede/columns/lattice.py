@@ -22,8 +22,11 @@ from stempede.tables import Table
 
 _MOST_CRYSTALS = 12
 _SURE = 4.5
-_LEAST_LIKENESS = 0.65
+_LEAST_LIKENESS = 0.7
 """Likeness to the basis below which the spots are another structure's, or another view's."""
+_LEAST_PATTERN = 0.5
+"""Correlation of the nodes' counts with the basis' brightness; true crystals of seven electrons
+per column reach 0.8, chance meetings of nodes with a support's grain stay below."""
 _EDGE_OFF = 0.12
 """Relative distance from the nominal edge that a wrong scale does not explain any more."""
 _STRONG = 3.0
@@ -51,6 +54,9 @@ class Lattice:
     name: ClassVar[str] = "columns.lattice"
     reads: ClassVar[tuple[str, ...]] = ("electrons", "peaks")
     writes: ClassVar[tuple[str, ...]] = ("columns", "crystals")
+
+    def __post_init__(self) -> None:
+        crystal_of(self.crystal)
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``columns`` (starts of the fits) and ``crystals``."""
@@ -140,9 +146,17 @@ class Lattice:
         nodes = place_nodes(anchors, cell, candidates, basis)
         kept = outline(nodes, scene, basis, edge_px=cell.edge_px) > 0.5
         nodes = nodes.take(in_one_piece(nodes, kept, self.min_columns))
-        if len(nodes) < self.min_columns:
+        if len(nodes) < self.min_columns or _pattern(nodes, basis) < _LEAST_PATTERN:
             return None
         return numbered(cell, nodes)
+
+
+def _pattern(nodes: Nodes, basis: Crystal) -> float:
+    """Return the correlation of counts with the basis' brightness, 1 where it has one only."""
+    brightness = np.array([s.brightness for s in basis.sites])[nodes.site]
+    if np.ptp(brightness) == 0 or np.ptp(nodes.height) == 0:
+        return float(np.ptp(brightness) == 0)
+    return float(np.corrcoef(brightness, nodes.height)[0, 1])
 
 
 def _share_taken(found: list[Found], candidates: Candidates) -> float:

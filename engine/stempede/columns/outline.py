@@ -77,7 +77,8 @@ def scene_of(seen: Response, columns: np.ndarray, backend: Backend) -> Scene:
     backend : Backend
     """
     blur, xp = backend.ndimage.gaussian_filter, backend.xp
-    free = xp.asarray(_between(seen.counts.shape, columns, 2.7 * seen.sigma_px))
+    free = _between(seen.counts.shape, columns, 2.7 * seen.sigma_px)
+    free = backend.upload(free, "columns.lattice")
     coarse = max(1, int(seen.sigma_px))
     wide = _GROUND * seen.sigma_px / coarse
     weight = blur(_binned(free, coarse), wide, mode="nearest")

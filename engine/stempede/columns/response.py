@@ -16,6 +16,8 @@ from stempede.backend import Backend
 
 GAUSSIAN_COUNT = 100.0
 """Mean count at which a frame of Gaussian noise is treated as a Poisson one."""
+_CELLS_ACROSS = 30
+"""Widths of a column in two cells."""
 WIDE = 2.5
 """Width of the local background over that of a column."""
 
@@ -93,16 +95,27 @@ def column_width(counts: Any, backend: Backend) -> float:
     """Return the columns' Gaussian width in px from the autocorrelation; NaN where there is none.
 
     White noise touches lag zero alone, so that the width holds at any dose. The first lags are
-    fitted by a Gaussian of twice the columns' variance on a constant.
+    fitted by a Gaussian of twice the columns' variance on a constant. Where that is so wide that
+    hardly two cells would fit into the frame, it is the support that is seen: what is wider
+    is then taken off, and the rest looked at.
 
     Parameters
     ----------
     counts : (y, x) float32 array
     backend : Backend
     """
+    sigma = _first_width(counts, backend)
+    widest = min(counts.shape) / _CELLS_ACROSS
+    if sigma > widest:
+        blur = backend.ndimage.gaussian_filter
+        sigma = _first_width(counts - blur(counts, widest, mode="nearest"), backend)
+    return sigma if sigma <= widest else np.nan
+
+
+def _first_width(counts: Any, backend: Backend) -> float:
+    """Return the width of the autocorrelation's first fall; NaN where it is all noise."""
     xp = backend.xp
-    height, width = counts.shape
-    reach = int(min(height, width) // 4)
+    reach = int(min(counts.shape) // 4)
     spectrum = xp.fft.rfft2(counts - counts.mean())
     lags = xp.fft.irfft2(xp.abs(spectrum) ** 2, s=counts.shape)
     lags = xp.roll(lags, (reach, reach), axis=(0, 1))[: 2 * reach + 1, : 2 * reach + 1]

@@ -19,8 +19,8 @@ from stempede.columns.spots import Spots, spots_of
 _STAGE = "columns.lattice"
 ORDERS = 3
 """Highest index of a spot that is compared."""
-LEAST_SCORE = 12.0
-"""Score of a cell below which noise may have made it."""
+_LEAST_OVER_NOISE = 12.0
+"""What noise alone may reach."""
 _SKEW_DEG = 12.0
 _ASPECT = 1.25
 """Cells are pseudo-cubic: how far their angle may be from 90° and their edges from each other."""
@@ -37,7 +37,10 @@ class Cell:
     vectors : (2, 2) float64 array
         Rows a and b.
     score : float
-        Correlation of the basis with the frame, in standard deviations of its noise.
+        Correlation of the basis with the frame, in standard deviations of white noise as strong
+        as the frame: ranks cells of one frame.
+    over_noise : float
+        The same in those of the power between the spots, which a disordered support colours.
     likeness : float
         The same over the strength of the spots compared: 1 where the frame holds the basis and
         noise alone, above 0.9 for the right cell, below 0.7 where spots are there but follow
@@ -47,6 +50,7 @@ class Cell:
     origin: np.ndarray
     vectors: np.ndarray
     score: float = 0.0
+    over_noise: float = 0.0
     likeness: float = 0.0
 
     @property
@@ -93,7 +97,7 @@ def find_cell(
     where the whole holds no cell, its overlapping quarters are searched.
     """
     cell = _cell_of(image, seen.sigma_px, crystal, backend, edge_px)
-    if cell is not None and cell.score > LEAST_SCORE:
+    if cell is not None and cell.over_noise > _LEAST_OVER_NOISE:
         return cell
     half = [n // 2 for n in image.shape]
     best: Cell | None = None
@@ -103,7 +107,9 @@ def find_cell(
         for x in (0, half[1] // 2, half[1]):
             part = image[y : y + half[0], x : x + half[1]]
             cell = _cell_of(part, seen.sigma_px, crystal, backend, edge_px)
-            if cell is not None and cell.score > max(LEAST_SCORE, best.score if best else 0):
+            if cell is None or cell.over_noise < _LEAST_OVER_NOISE:
+                continue
+            if best is None or cell.over_noise > best.over_noise:
                 best = replace(cell, origin=cell.origin + np.array([y, x]))
     return best
 
@@ -125,7 +131,7 @@ def _cell_of(
     prior = _prior(edges, edge_px)
     order = np.argsort(-_strength(bases, spots, crystal, sigma) * prior)
     likely = np.stack([_refined(b, spots) for b in _distinct(bases[order], most=8)])
-    cells = _phased(image, likely, crystal, sigma, backend)
+    cells = _phased(image, likely, crystal, sigma, backend, spots)
     prior = _prior(np.array([c.edge_px for c in cells]), edge_px)
     cells = [replace(c, score=c.score * float(p)) for c, p in zip(cells, prior, strict=True)]
     return max(cells, key=lambda c: c.score)
@@ -231,9 +237,18 @@ def _refined(basis: np.ndarray, spots: Spots) -> np.ndarray:
 
 
 def _phased(
-    image: np.ndarray, bases: np.ndarray, crystal: Crystal, sigma: float, backend: Backend
+    image: np.ndarray,
+    bases: np.ndarray,
+    crystal: Crystal,
+    sigma: float,
+    backend: Backend,
+    spots: Spots | None = None,
 ) -> list[Cell]:
-    """Find the origin of each lattice, and how well the basis correlates with the image there."""
+    """Find the origin of each lattice, and how well the basis correlates with the image there.
+
+    The noise is that between the spots at each distance from zero, which a disordered support
+    colours; without spots that of white noise.
+    """
     hk = _indices()
     k = hk @ bases
     models = _amplitudes(crystal, hk) * _damping(k, sigma)
@@ -241,22 +256,26 @@ def _phased(
     grid = grid_of(0, 20) / 20
     match = ((np.conj(models) * found) @ np.exp(2j * np.pi * hk @ grid.T)).real
     best = np.argmax(match, axis=1)
-    # variance of the real part: half of the image's summed square
-    noise, size = float((image**2).sum()), np.sqrt(np.sum(np.abs(models) ** 2, axis=1))
-    amount = match.max(axis=1) / np.maximum(size, 1e-12)
-    strength = np.sqrt(np.sum((np.abs(found) ** 2 - noise).clip(0), axis=1))
-    score = amount / np.sqrt(max(noise / 2, 1e-12))
+    white = np.full(models.shape, float((image**2).sum()))
+    noise = white if spots is None else spots.noise(k)
+    weight = np.abs(models) ** 2
+    amount = match.max(axis=1)
+    # half of the noise's power is in the real part
+    score, over_noise = (
+        amount / np.sqrt(np.maximum(np.sum(weight * n, axis=1) / 2, 1e-12)) for n in (white, noise)
+    )
+    strength = np.sqrt(np.sum((np.abs(found) ** 2 - noise).clip(0), axis=1) * weight.sum(axis=1))
     likeness = amount / np.maximum(strength, 1e-12)
     vectors = np.swapaxes(np.linalg.inv(bases), 1, 2)
-    rows = zip(best, vectors, score, likeness, strict=True)
-    return [Cell(grid[b] @ v, v, float(s), float(w)) for b, v, s, w in rows]
+    rows = zip(best, vectors, score, over_noise, likeness, strict=True)
+    return [Cell(grid[b] @ v, v, float(s), float(o), float(w)) for b, v, s, o, w in rows]
 
 
 def _transform(image: np.ndarray, k: np.ndarray, backend: Backend) -> np.ndarray:
     """Return sum of image · exp(-2πi k·r) at (n, 2) frequencies, as two matrix products."""
     xp = backend.xp
     y, x = (xp.arange(n, dtype=xp.float32) for n in image.shape)
-    ky, kx = (xp.asarray(k[:, c].astype(np.float32)) for c in (0, 1))
+    ky, kx = (backend.upload(k[:, c].astype(np.float32), _STAGE) for c in (0, 1))
     turn_x = 2 * np.pi * x[:, None] * kx[None, :]
     turn_y = 2 * np.pi * y[:, None] * ky[None, :]
     # real products: a complex one would turn the image complex first

@@ -13,6 +13,7 @@ _STAGE = "columns.lattice"
 _LEAST_POWER = 14.0
 """Power of a spot over the noise's mean; noise alone reaches ln(number of pixels)."""
 _MOST_SPOTS = 36
+_RINGS = 60
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,13 @@ class Spots:
     power: np.ndarray
     near: np.ndarray
     step: np.ndarray
+    floor: np.ndarray
+    widest: float
+
+    def noise(self, k: np.ndarray) -> np.ndarray:
+        """Return the noise's mean power at (..., 2) frequencies."""
+        ring = np.hypot(k[..., 0], k[..., 1]) * (_RINGS / self.widest)
+        return self.floor[ring.astype(int).clip(0, len(self.floor) - 1)]
 
 
 def spots_of(image: np.ndarray, sigma: float, backend: Backend, longest: float) -> Spots:
@@ -49,8 +57,9 @@ def spots_of(image: np.ndarray, sigma: float, backend: Backend, longest: float) 
     step = 1 / (np.array(padded) * coarse)
     ky, kx = ((np.arange(n) - n // 2) * s for n, s in zip(padded, step))
     k = np.hypot(ky[:, None], kx[None, :])
-    ratio = power / _noise_floor(power, k)
-    near = backend.ndimage.maximum_filter(backend.xp.asarray(ratio), size=3)
+    floor, ring = _noise_floor(power, k)
+    ratio = power / floor[ring]
+    near = backend.ndimage.maximum_filter(backend.upload(ratio, _STAGE), size=3)
     near = backend.download(near, _STAGE)
     top = (ratio == near) & (k > 1 / longest) & (k < 0.36 / sigma) & (ratio > _LEAST_POWER)
     top &= (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx[None, :] > 0))
@@ -58,12 +67,14 @@ def spots_of(image: np.ndarray, sigma: float, backend: Backend, longest: float) 
     order = np.argsort(-ratio[y, x])[:_MOST_SPOTS]
     y, x = y[order], x[order]
     place = np.stack([y + _bend(power, y, x, 0), x + _bend(power, y, x, 1)], 1)
-    return Spots((place - np.array(padded) // 2) * step, ratio[y, x], near, step)
+    k_spots = (place - np.array(padded) // 2) * step
+    # the frame was averaged over squares of pixels before its transform
+    return Spots(k_spots, ratio[y, x], near, step, floor * coarse**4, float(k.max()))
 
 
-def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Return the noise's mean power at each distance from zero: from ring medians."""
-    ring = (k * (60 / k.max())).astype(np.int16)
+def _noise_floor(power: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the noise's mean power by ring, from medians, and the ring of each frequency."""
+    ring = (k * (_RINGS / k.max())).astype(np.int16)
     # every third bin along both axes is enough for medians
     some, values = ring[::3, ::3].ravel(), power[::3, ::3].ravel()
     order = np.argsort(some, kind="stable")
@@ -72,7 +83,7 @@ def _noise_floor(power: np.ndarray, k: np.ndarray) -> np.ndarray:
     medians = [np.median(values[a:b]) if b > a else np.nan for a, b in pairwise(edges)]
     floor = np.array(medians) / np.log(2)
     floor = np.where(floor > 0, floor, np.nanmax(floor) if np.nanmax(floor) > 0 else 1.0)
-    return floor.astype(np.float32)[ring]
+    return floor.astype(np.float32), ring
 
 
 def _bend(power: np.ndarray, y: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
