@@ -32,6 +32,9 @@ _FAINT = 12.0
 _LEAST_COLUMNS = 30
 """Columns seen below which shifts of scan lines cannot be told from their positions."""
 
+_ENOUGH = 200
+"""Columns of a kind that tell a width; more would only take longer."""
+
 _ROUGHLY = 0.5
 """Gain in log-likelihood below which widths are as good as they need to be."""
 
@@ -201,6 +204,15 @@ def _levels(electrons: np.ndarray, valid: np.ndarray, sites: Sites, radius_px: f
     return total / np.maximum(ok.sum(axis=(1, 2)), 1)
 
 
+def _some(leads: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Return at most a few hundred columns of each kind, evenly over those that there are."""
+    kept = np.zeros(len(leads), bool)
+    for k in np.unique(kind[leads]):
+        own = np.flatnonzero(leads & (kind == k))
+        kept[own[:: max(1, len(own) // _ENOUGH)]] = True
+    return kept
+
+
 def _medians(values: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """Return the median of each kind up to the highest there is; 0 where one is absent."""
     own = [values[kind == k] for k in range(int(kind.max(initial=0)) + 1)]
@@ -222,6 +234,7 @@ def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, Stat
     number[~own] = number[brightest]
     species = number[sites.kind]
     leads = own[sites.kind] & (sites.on_lattice | ~sites.on_lattice.any())
+    leads = _some(leads, sites.kind)
     shape = Shape(np.full(int(own.sum()), state.shape.log_sigma[0]), np.zeros(2))
     leading = replace(problem, species=species, moves=leads, free_shape=True)
     found = fit(leading, replace(state, shape=shape), rounds=2, close=_ROUGHLY).state
