@@ -226,7 +226,7 @@ def layers(dots: Dots, sketch: Sketch) -> Html | None:
         return None
     note = (
         "Layer 0 is the outermost; bands are 1.96 standard errors, which count that neighbouring "
-        "octahedra share columns. |tilt| is biased upward by noise: compare the staggered mean."
+        "octahedra share columns. |tilt| has the part that noise adds taken off."
     )
     return section(
         "layers", "Layers", tag("p", note, class_="note"), tag("div", *drawn, class_="pair")
