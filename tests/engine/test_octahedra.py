@@ -37,7 +37,7 @@ def test_perfect_dot_has_the_geometry_it_was_built_with():
     assert crystals["view"].tolist() == ["c+-like"]
     np.testing.assert_allclose(crystals["staggered_tilt_deg"], 9)
     left = {"layer", "x_elongation_pm", "pbx_elongation_pm", "pbx_elongation_angle_deg"}
-    left |= {"se_x_elongation_pm", "se_pbx_elongation_pm"}
+    left |= {"se_x_elongation_pm", "se_pbx_elongation_pm", "br_fraction", "se_br_fraction"}
     for name in set(OCTAHEDRA.names) - left:
         assert octahedra[name].dtype.kind != "f" or np.isfinite(octahedra[name]).all(), name
 
