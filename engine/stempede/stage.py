@@ -106,9 +106,9 @@ STAGES: dict[str, str] = {
     "columns.lattice": "stempede.columns.lattice:Lattice",
     "columns.fit": "stempede.columns.fit:Fit",
     "columns.species": "stempede.columns.species:Species",
-    "columns.halides": "stempede.columns.halides:Halides",
     "columns.octahedra": "stempede.columns.octahedra:Octahedra",
     "columns.cells": "stempede.columns.cells:CellsStage",
+    "columns.halides": "stempede.columns.halides:Halides",
 }
 PREPARES: dict[str, str] = {
     "preprocess.polarity": "stempede.preprocess.polarity:Polarity",

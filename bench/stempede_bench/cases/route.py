@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -41,10 +43,13 @@ def prepared_route(images: np.ndarray, device: str = "cpu") -> tuple[Any, Any, A
 
     from stempede.backend import Backend
     from stempede.pipeline import Pipeline
-    from stempede.stage import PREPARES, STAGES, find
+    from stempede.stage import PREPARES, find
 
     frames, backend = frames_in_memory(images), Backend.choose(device)
-    pipeline = Pipeline(tuple(find("stage", name)() for name in STAGES))
+    # read without the recipe's own checks: a machine with a device may lack pydantic
+    shipped = resources.files("stempede") / "recipes" / "particles.toml"
+    stages = tomllib.loads(shipped.read_text(encoding="utf-8"))["stage"]
+    pipeline = Pipeline(tuple(find("stage", stage["use"])() for stage in stages))
     first = frames.read([0], backend)
     prepared = {name: find("prepare", name)()([first]) for name in PREPARES}
 
