@@ -99,6 +99,10 @@ def simulate(
     parameters: Annotated[
         list[str] | None, typer.Option("--set", help="mean_size_nm=20, or of columns tilt_deg=6")
     ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(help="Of particles: groups of known shape: one, four, session, or a TOML."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a session of images whose every particle, or every atom column, is known."""
@@ -109,12 +113,17 @@ def simulate(
         raise InputError(f"simulate knows 'particles' and 'columns'; found '{route}'; correct it")
     if route == "particles" and dose is not None:
         raise InputError("--dose is for columns; particles take noise=low with --set")
+    if route == "columns" and mixture is not None:
+        raise InputError("--mixture is for particles; columns take a crystal with --set")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"an empty folder was wanted, but {out} holds files; choose another --out")
     truth: list[Any] = []
     with Progress(quiet=quiet, unit=route) as progress:
         if route == "particles":
-            population = _population(parameters or [], size or 1024)
+            if mixture is not None:
+                population = _mixture(mixture, parameters or [], size)
+            else:
+                population = _population(parameters or [], size or 1024)
             rendered = _rendered(population, frames, seed, truth, progress)
         else:
             lattices = _lattices(parameters or [], size or 512, dose)
@@ -134,6 +143,14 @@ def _population(parameters: list[str], size: int) -> Any:
     return _with_assignments(Population, values, parameters)
 
 
+def _mixture(source: str, parameters: list[str], size: int | None) -> Any:
+    from stempede.simulate.mixture import load_mixture
+    from stempede.simulate.population import Population
+
+    frame = {} if size is None else {"height_px": size, "width_px": size}
+    return load_mixture(source, {**frame, **_assigned(Population, parameters)})
+
+
 def _lattices(parameters: list[str], size: int, dose: float | None) -> Any:
     from stempede.simulate.lattices import Lattices
 
@@ -145,6 +162,12 @@ def _lattices(parameters: list[str], size: int, dose: float | None) -> Any:
 
 def _with_assignments(kind: Any, values: dict[str, Any], parameters: list[str]) -> Any:
     """Return a dataclass of these values and ``name=value`` assignments."""
+    return kind(**{**values, **_assigned(kind, parameters)})
+
+
+def _assigned(kind: Any, parameters: list[str]) -> dict[str, Any]:
+    """Read ``name=value`` assignments as the fields of a dataclass."""
+    values: dict[str, Any] = {}
     kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(kind)}
     for assignment in parameters:
         name, equals, text = assignment.partition("=")
@@ -156,7 +179,7 @@ def _with_assignments(kind: Any, values: dict[str, Any], parameters: list[str]) 
             values[name] = kinds[name](text)
         except ValueError as error:
             raise InputError(f"{name} is a {kinds[name].__name__}; found '{text}'") from error
-    return kind(**values)
+    return values
 
 
 def _rendered(population: Any, n: int, seed: int, truth: list[Any], progress: Progress) -> Any:

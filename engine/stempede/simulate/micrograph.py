@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from stempede.simulate.noise import ELECTRONS_PER_PX, expose, film_texture, soft_patches
 from stempede.simulate.placement import agglomerate_sizes, build_agglomerate, outline_points, place
-from stempede.simulate.population import Population, draw_shapes, draw_sizes
+from stempede.simulate.population import Population
 from stempede.simulate.scale_bar import burn_in, scale_bar_box
 from stempede.simulate.superellipse import N_VERTICES, unit_outlines
 from stempede.simulate.truth import truth_table
@@ -47,6 +47,7 @@ class _Bodies:
     strength: np.ndarray  # (n,)
     shapes: np.ndarray  # (n,)
     parameters: np.ndarray  # (n, 3)
+    group: np.ndarray  # (n,)
 
     def take(self, rows: np.ndarray) -> _Bodies:
         return _Bodies(**{name: value[rows] for name, value in vars(self).items()})
@@ -118,12 +119,12 @@ def _strew(population: Population, rng: np.random.Generator) -> _Bodies:
     h, w = population.shape
     # holds all that can reach into the frame; a bound, so that the number of
     # particles does not depend on the sizes drawn
-    margin = population.mean_size_px * (1.0 + 6.0 * population.relative_sd)
+    margin = population.reach_px
     extent = (h + 2 * margin, w + 2 * margin)
     n = round(population.expected_count * extent[0] * extent[1] / (h * w))
-    shapes, parameters = draw_shapes(population, n, rng)
-    sizes_px = draw_sizes(population, n, rng) / population.pixel_size_nm
-    radii_px = unit_outlines(*parameters.T) * sizes_px[:, None]
+    drawn = population.draw(n, rng)
+    sizes_px = drawn.sizes_nm / population.pixel_size_nm
+    radii_px = unit_outlines(*drawn.parameters.T) * sizes_px[:, None]
     angles = rng.uniform(0, 2 * np.pi, n)
     strength = np.exp(population.contrast_spread * rng.standard_normal(n))
     bounds = np.cumsum(agglomerate_sizes(n, population.touching, population.agglomerate_max, rng))
@@ -142,8 +143,9 @@ def _strew(population: Population, rng: np.random.Generator) -> _Bodies:
         agglomerate=np.repeat(np.arange(len(groups)), sizes),
         touching=np.repeat(sizes > 1, sizes),
         strength=strength,
-        shapes=shapes,
-        parameters=parameters,
+        shapes=drawn.shapes,
+        parameters=drawn.parameters,
+        group=drawn.group,
     )
 
 
@@ -269,6 +271,7 @@ def _truth(population: Population, frame: int, bodies: _Bodies, labels: np.ndarr
             "y_px": bodies.centres[:, 0],
             "x_px": bodies.centres[:, 1],
             "shape": bodies.shapes,
+            "group": bodies.group,
             "p": bodies.parameters[:, 0],
             "d": bodies.parameters[:, 1],
             "l_ratio": bodies.parameters[:, 2],

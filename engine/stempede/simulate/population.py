@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,28 @@ _NOT_NEGATIVE = (
     "contamination",
     "scale_bar_nm",
 )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The bodies of one frame, before they have a place.
+
+    Parameters
+    ----------
+    shapes : (n,) array of str
+        Names.
+    parameters : (n, 3) float64 array
+        ``p d l_ratio``.
+    sizes_nm : (n,) float64 array
+        Equivalent diameters.
+    group : (n,) int64 array
+        Number of the group each was drawn from, -1 where there are none.
+    """
+
+    shapes: np.ndarray
+    parameters: np.ndarray
+    sizes_nm: np.ndarray
+    group: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,6 +135,8 @@ class Population:
     contamination: int = 2
     scale_bar_nm: float = 0.0
 
+    most_relative_sd: ClassVar[float] = 0.6
+
     def __post_init__(self) -> None:
         mistakes = [text for wrong, text in self._checks() if wrong]
         if mistakes:
@@ -132,7 +157,10 @@ class Population:
             *((not getattr(self, k) > 0, f"{k} must be above 0") for k in _ABOVE_0),
             *((not 0 <= getattr(self, k) <= 1, f"{k} must be in 0 ... 1") for k in _SHARES),
             *((not getattr(self, k) >= 0, f"{k} must not be negative") for k in _NOT_NEGATIVE),
-            (self.relative_sd > 0.6, "relative_sd above 0.6 is no longer a narrow population"),
+            (
+                self.relative_sd > self.most_relative_sd,
+                f"relative_sd above {self.most_relative_sd:g} is no longer a narrow population",
+            ),
             (self.agglomerate_max < 2, "agglomerate_max must be 2 or more"),
         )
 
@@ -153,6 +181,16 @@ class Population:
     def mean_size_px(self) -> float:
         """Mean equivalent diameter, px."""
         return self.mean_size_nm / self.pixel_size_nm
+
+    @property
+    def reach_px(self) -> float:
+        """How far from its border a frame's particles are drawn: no body is larger."""
+        return self.mean_size_px * (1.0 + 6.0 * self.relative_sd)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Drawn:
+        """Draw the n bodies of one frame from the frame's generator."""
+        shapes, parameters = draw_shapes(self, n, rng)
+        return Drawn(shapes, parameters, draw_sizes(self, n, rng), np.full(n, -1))
 
 
 def shape_shares(text: str) -> dict[str, float]:
