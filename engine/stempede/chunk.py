@@ -62,7 +62,7 @@ class Measuring:
     device : str
         ``cpu`` or ``gpu``.
     keep : tuple of str
-        Maps to write.
+        Maps and internal tables to write.
     """
 
     run: str

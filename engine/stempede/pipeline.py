@@ -36,7 +36,7 @@ class Outcome:
     Parameters
     ----------
     tables : mapping of str to Table
-        Every table of the route, with its full schema, rows or none.
+        Every table of the route that is written, with its full schema, rows or none.
     maps : mapping of str to (b, y, x) array
         The maps that are kept.
     frames : (b,) int64 array
@@ -113,7 +113,7 @@ class Pipeline:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables of the route."""
+        """Names of the tables of the route, internal ones left out."""
         return tables_of(self.stages)
 
     @property
@@ -137,14 +137,14 @@ class Pipeline:
         batch : Batch
             As ``frames.read`` gave it.
         keep : sequence of str
-            Maps to bring to the host.
+            Maps and internal tables to bring to the host.
         """
         book = _Book()
         parts = self._guarded(batch, book) if len(batch) else []
         started = time.perf_counter()
-        tables = self._tables(frames, batch, parts)
+        tables = self._tables(frames, batch, parts, keep)
         whole = [p for p in parts if _finished(p)]
-        maps = {name: _kept_map(name, whole) for name in keep} if whole else {}
+        maps = {name: _kept_map(name, whole) for name in keep if whole and name not in tables}
         book.timings_s["download"] = time.perf_counter() - started
         return Outcome(
             tables=tables,
@@ -193,13 +193,15 @@ class Pipeline:
                 book.timings_s[stage.name] = book.timings_s.get(stage.name, 0.0) + spent
         return batch
 
-    def _tables(self, frames: Frames, batch: Batch, parts: Sequence[Batch]) -> dict[str, Table]:
-        """Return every table of the route on the host, in frame order."""
+    def _tables(
+        self, frames: Frames, batch: Batch, parts: Sequence[Batch], keep: Sequence[str]
+    ) -> dict[str, Table]:
+        """Return the tables of the route on the host, in frame order."""
         read = set(batch.frames.tolist())
         unread = [r for r in frames.records if r.frame not in read]
         schemas = {**SCHEMAS, "frames": frames_schema(frames.label_names)}
         tables = {}
-        for name in self.tables:
+        for name in tables_of(self.stages, keep):
             rows = [_host(p.tables[name], p.backend) for p in parts if name in p.tables]
             tables[name] = Table.concat([Table.empty(schemas[name]), *rows])
         lost = frames_table(unread, frames.label_names)

@@ -21,14 +21,14 @@ from stempede.again import measure_again, reduced
 from stempede.backend import DEVICES, Backend
 from stempede.chunk import Chunk, Measuring
 from stempede.curate import curate, read_exclusions
-from stempede.errors import InputError, RecipeError, ResultsError
+from stempede.errors import InputError, ResultsError
 from stempede.frames import Frames
 from stempede.pipeline import Pipeline
 from stempede.plan import Plan, cores, make_plan
 from stempede.prepare import FirstUsable
 from stempede.provenance import hash_of, now, recipe_facts, totals, unchanged_recipe, versions
 from stempede.recipe import Recipe
-from stempede.route import maps_of
+from stempede.route import kept, maps_of
 from stempede.schedule import run_chunks
 from stempede.stage import Again, door
 from stempede.tables import Table
@@ -53,7 +53,7 @@ class RunOptions:
     memory_bytes : int, optional
         Of all processes together; by default a share of what is free.
     keep : tuple of str, optional
-        Maps to write; by default ``labels`` where the recipe makes them.
+        Maps and internal tables to write; by default ``labels`` where the recipe makes them.
     """
 
     device: str = "auto"
@@ -105,7 +105,8 @@ class Session:
         self.out = Path(out).absolute()
         self.provenance = dict(provenance or {})
         self.pipeline = Pipeline(self.recipe.of_kind("stage"))
-        self.keep = _kept(options.keep, self.pipeline)
+        reduces = self.recipe.of_kind("reduce")
+        self.keep = kept(options.keep, self.pipeline.stages, reduces)
         self._results: Any = None
         self._exclusions: list[dict[str, Any]] | None = None
 
@@ -192,7 +193,7 @@ class Session:
             backend,
             workers=self.options.workers,
             memory_bytes=self.options.memory_bytes,
-            n_maps=len(self.keep),
+            n_maps=len(set(self.keep).intersection(maps_of(self.pipeline.stages))),
             whole_series=self.pipeline.whole_series,
         )
         if not measure or not plan.sample:
@@ -384,17 +385,3 @@ class Session:
                 whole = name in self.pipeline.tables
                 results.write_table(name, table, run["chunks"] if whole else ())
         results.update(reduced=True)
-
-
-def _kept(asked: tuple[str, ...] | None, pipeline: Pipeline) -> tuple[str, ...]:
-    """Return the maps to write, having checked that the recipe makes them."""
-    known = maps_of(pipeline.stages)
-    if asked is None:
-        return tuple(name for name in ("labels",) if name in known)
-    unknown = [name for name in asked if name not in known]
-    if unknown:
-        raise RecipeError(
-            f"--keep names {', '.join(unknown)}, but no stage of the recipe makes it; "
-            f"known are {', '.join(known)}"
-        )
-    return tuple(asked)

@@ -12,7 +12,7 @@ Missing values are NaN (floats), ``MISSING`` (nullable integers) and ``""``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,20 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """Name and fields of a table, in order."""
+    """Name and fields of a table, in order.
+
+    Parameters
+    ----------
+    name : str
+    fields : tuple of Field
+    internal : bool
+        The table is what one stage hands another; a run writes it only where it is asked to
+        keep it.
+    """
 
     name: str
     fields: tuple[Field, ...]
+    internal: bool = False
 
     def __post_init__(self) -> None:
         names = [f.name for f in self.fields]
@@ -90,7 +100,7 @@ class Schema:
     def extended(self, *fields: Field) -> Schema:
         """Return this schema with more fields; a name it already has is kept as it is."""
         known = set(self.names)
-        return Schema(self.name, self.fields + tuple(f for f in fields if f.name not in known))
+        return replace(self, fields=self.fields + tuple(f for f in fields if f.name not in known))
 
 
 @dataclass(frozen=True)

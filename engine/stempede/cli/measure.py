@@ -35,7 +35,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one per core or per card.")]
 Scheduler = Annotated[str | None, typer.Option(help="An existing Dask scheduler, tcp://host:port.")]
 Memory = Annotated[str | None, typer.Option(help="Budget over all processes, such as 4GiB.")]
-Keep = Annotated[str | None, typer.Option(help="Maps to keep, comma-separated; 'none' keeps none.")]
+Keep = Annotated[
+    str | None, typer.Option(help="Maps and internal tables to keep, comma-separated, or 'none'.")
+]
 Size = Annotated[
     str | None, typer.Option(help="Headline size measure: major_axis, equivalent_diameter, …")
 ]

@@ -23,6 +23,7 @@ PEAKS = declare(
             Field("significance", "float64", "", "root of the likelihood ratio against none"),
             Field("sigma_px", "float64", "px", "width of the frame's columns"),
         ),
+        internal=True,
     )
 )
 
