@@ -10,6 +10,8 @@ from typing import Any, overload
 from stempede.backend import Backend
 from stempede.errors import ResultsError, StempedeError
 from stempede.frames import Batch, Frames
+from stempede.provenance import hash_of
+from stempede.recipe import Recipe
 from stempede.stage import Prepare
 
 
@@ -36,6 +38,11 @@ class FirstUsable(Sequence[Batch]):
                 break
             if _usable(frames, record.frame):
                 self._numbers.append(record.frame)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Frame numbers, in the order of the frames."""
+        return tuple(self._numbers)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -77,6 +84,43 @@ class FirstUsable(Sequence[Batch]):
                 f"({type(error).__name__}: {error}); correct it or take it out of the recipe"
             ) from error
         return found
+
+
+def prepare_run(
+    results: Any, recipe: Recipe, frames: Frames, backend: Backend
+) -> dict[str, dict[str, Any]]:
+    """Return the numbers of each Prepare of a run: read where they are, else found and kept.
+
+    Parameters
+    ----------
+    results : Results
+        Run folder.
+    recipe : Recipe
+    frames : Frames
+        In the order in which the first usable ones are taken.
+    backend : Backend
+
+    Raises
+    ------
+    ResultsError
+        A Prepare failed, or its numbers are not those this run began with.
+    """
+    prepared: dict[str, dict[str, Any]] = {}
+    hashes: dict[str, str] = dict(results.run["prepared"])
+    first: FirstUsable | None = None
+    for prepare in recipe.of_kind("prepare"):
+        numbers = results.read_prepared(prepare.name)
+        if numbers is None:
+            first = first or FirstUsable(frames, recipe.prepare_frames, backend)
+            numbers = first.find(prepare, prepared)
+            results.write_prepared(prepare.name, numbers)
+        if hashes.setdefault(prepare.name, hash_of(numbers)) != hash_of(numbers):
+            raise ResultsError(
+                f"prepared/{prepare.name}.json is not what this run began with; start a new run"
+            )
+        prepared[prepare.name] = numbers
+    results.update(prepared=hashes)
+    return prepared
 
 
 def _usable(frames: Frames, number: int) -> bool:

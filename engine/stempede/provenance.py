@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import platform
+import socket
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -15,6 +16,7 @@ from typing import Any
 
 from stempede import __version__
 from stempede.errors import RecipeError, ResultsError
+from stempede.frames import Frames
 from stempede.recipe import Recipe, difference
 from stempede.route import items_of
 
@@ -31,6 +33,35 @@ _LIBRARIES = (
     "distributed",
     "rosettasciio",
 )
+
+
+def beginning(recipe: Recipe, frames: Frames, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``run.json`` as a run begins; what JSON cannot hold is written as text.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    frames : Frames
+    facts : mapping
+        ``options device workers threads chunks`` and more.
+    """
+    run = {
+        "state": "running",
+        "reduced": False,
+        **recipe_facts(recipe),
+        "origin": frames.origin,
+        "notes": list(frames.notes),
+        "versions": versions(),
+        "host": socket.gethostname(),
+        "started_at": now(),
+        "n_frames": len(frames),
+        "wall_s": 0.0,
+        "measure_s": 0.0,
+        "prepared": {},
+        **facts,
+    }
+    content: dict[str, Any] = json.loads(json.dumps(run, default=str))
+    return content
 
 
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:

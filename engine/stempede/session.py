@@ -8,9 +8,7 @@ session.table("particles").to_pandas()
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,8 +23,8 @@ from stempede.errors import InputError, ResultsError
 from stempede.frames import Frames
 from stempede.pipeline import Pipeline
 from stempede.plan import Plan, cores, make_plan
-from stempede.prepare import FirstUsable
-from stempede.provenance import hash_of, now, recipe_facts, totals, unchanged_recipe, versions
+from stempede.prepare import prepare_run
+from stempede.provenance import beginning, now, totals, unchanged_recipe
 from stempede.recipe import Recipe
 from stempede.route import kept, maps_of
 from stempede.schedule import run_chunks
@@ -159,6 +157,11 @@ class Session:
         """
         results = door("results")(out)
         run = results.run
+        if run.get("watching"):
+            raise ResultsError(
+                f"{results.path} was watched and is not settled; continue with "
+                f"'stempede resume {results.path}', or stempede.live.resume from Python"
+            )
         changes = {k: getattr(options, k, None) for k in ("workers", "scheduler")}
         changes = {k: v for k, v in changes.items() if v is not None}
         planned = {**run["options"], "keep": tuple(run["options"]["keep"])}
@@ -246,28 +249,18 @@ class Session:
         """Plan the run and make its folder; until then nothing is written."""
         plan = self.plan()
         self.frames = plan.frames
-        run = {
-            "state": "running",
-            "reduced": False,
-            **recipe_facts(self.recipe),
-            "origin": self.frames.origin,
-            "notes": list(self.frames.notes),
-            "options": {**asdict(self.options), "keep": list(self.keep)},
-            "device": plan.backend,
-            "workers": plan.workers,
-            "threads": plan.threads,
-            "versions": versions(),
-            "host": socket.gethostname(),
-            "started_at": now(),
-            "n_frames": len(self.frames),
-            "chunks": [list(c) for c in plan.chunks],
-            "wall_s": 0.0,
-            "measure_s": 0.0,
-            "prepared": {},
-            **self.provenance,
-        }
-        # through JSON, so that what it cannot hold fails before the folder is made
-        content = json.loads(json.dumps(run, default=str))
+        content = beginning(
+            self.recipe,
+            self.frames,
+            {
+                "options": {**asdict(self.options), "keep": list(self.keep)},
+                "device": plan.backend,
+                "workers": plan.workers,
+                "threads": plan.threads,
+                "chunks": [list(c) for c in plan.chunks],
+                **self.provenance,
+            },
+        )
         self._results = door("results").create(self.out, content, self.frames)
         return self._results
 
@@ -327,7 +320,7 @@ class Session:
     def _work(self, results: Any, run: Mapping[str, Any]) -> Measuring:
         """Return what a worker does with each chunk."""
         device = run["device"].partition(" ")[0]
-        prepared = self._prepared(results, Backend.choose(device))
+        prepared = prepare_run(results, self.recipe, self.frames, Backend.choose(device))
         return Measuring(str(self.out), self.recipe.specs("stage"), prepared, device, self.keep)
 
     def _workers(self, run: Mapping[str, Any]) -> int:
@@ -342,25 +335,6 @@ class Session:
             for k, numbers in enumerate(run["chunks"])
             if k not in done
         ]
-
-    def _prepared(self, results: Any, backend: Backend) -> dict[str, dict[str, Any]]:
-        """Return the numbers of each Prepare: read where they are, else found and kept."""
-        prepared: dict[str, dict[str, Any]] = {}
-        hashes: dict[str, str] = dict(results.run["prepared"])
-        first: FirstUsable | None = None
-        for prepare in self.recipe.of_kind("prepare"):
-            numbers = results.read_prepared(prepare.name)
-            if numbers is None:
-                first = first or FirstUsable(self.frames, self.recipe.prepare_frames, backend)
-                numbers = first.find(prepare, prepared)
-                results.write_prepared(prepare.name, numbers)
-            if hashes.setdefault(prepare.name, hash_of(numbers)) != hash_of(numbers):
-                raise ResultsError(
-                    f"prepared/{prepare.name}.json is not what this run began with; start a new run"
-                )
-            prepared[prepare.name] = numbers
-        results.update(prepared=hashes)
-        return prepared
 
     def _reduce(self, results: Any) -> None:
         """Apply exclusions, then run the reductions over the tables of the whole run."""

@@ -122,6 +122,12 @@ DOORS: dict[str, str] = {
     "open_frames": "stempede.io.sources:open_frames",
     "calibrate": "stempede.preprocess.calibrate:calibrate",
     "results": "stempede.io.results:Results",
+    "journal": "stempede.io.journal:Journal",
+    "new_places": "stempede.io.arriving:new_places",
+    "open_arrived": "stempede.io.arriving:open_arrived",
+    "announced_labels": "stempede.io.arriving:announced_labels",
+    "write_json": "stempede.io.atomic:write_json",
+    "natural_key": "stempede.io.listing:natural_key",
     "curate": "stempede.particles.curation:apply_exclusions",
 }
 """What the gallery needs of the work rooms that is not a stage."""

@@ -23,7 +23,7 @@ def write_frames(path: Path, frames: Frames) -> None:
         "notes": frames.notes,
         "label_names": frames.label_names,
         "reader": _described(frames.reader),
-        "records": [dataclasses.asdict(r) for r in frames.records],
+        "records": [as_json(r) for r in frames.records],
     }
     write_bytes(path, json.dumps(content, default=_plain, ensure_ascii=False).encode())
 
@@ -44,7 +44,7 @@ def read_frames(path: Path, given: Frames | None = None) -> Frames:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        records = tuple(_record(r) for r in content["records"])
+        records = tuple(from_json(r) for r in content["records"])
         reader = given.reader if given is not None else _reader(content["reader"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError(f"cannot read {path} ({error!r}); start a new run") from error
@@ -79,7 +79,14 @@ def _reader(described: dict[str, Any] | None) -> Any:
     return getattr(importlib.import_module(module), name)(**described["parameters"])
 
 
-def _record(raw: dict[str, Any]) -> FrameRecord:
+def as_json(record: FrameRecord) -> dict[str, Any]:
+    """Return a record as JSON can hold it."""
+    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record), default=_plain))
+    return found
+
+
+def from_json(raw: dict[str, Any]) -> FrameRecord:
+    """Return the record that ``as_json`` wrote."""
     height, width = raw["shape"]
     return FrameRecord(
         **{

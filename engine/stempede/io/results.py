@@ -212,6 +212,34 @@ class Results:
             return found.take(np.argsort(found["frame"], kind="stable"))
         return found
 
+    def read_part(self, table: str, chunk: int) -> Table | None:
+        """Return the rows of one chunk, None where it has not been measured.
+
+        Raises
+        ------
+        ResultsError
+            The part is damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / table / f"part-{chunk:05d}.parquet"
+        try:
+            arrow = pq.read_table(path)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, OSError) as error:
+            raise ResultsError(f"{path} is damaged: {error}") from error
+        return from_arrow(_schema(table, arrow), arrow)
+
+    def undo(self, chunk: int) -> None:
+        """Have a chunk measured again: without its last part it counts as not done."""
+        (self.path / LAST / f"part-{chunk:05d}.parquet").unlink(missing_ok=True)
+
+    def write_frames(self, frames: Frames) -> None:
+        """Replace the records of the run, of which a watched one has ever more."""
+        write_frames(self.path / FRAMES_FILE, frames)
+
     def write_table(self, name: str, table: Table, chunks: Sequence[Sequence[int]] = ()) -> None:
         """Write a table of the whole run, replacing what was there part by part.
 

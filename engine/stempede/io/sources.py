@@ -126,7 +126,40 @@ def open_frames(
         Nothing is there to read, or an option cannot be used.
     """
     notes: list[str] = []
-    places = _places(source, notes)
+    opened = open_places(
+        _places(source, notes),
+        _origin(source),
+        notes,
+        pixel_size_nm=pixel_size_nm,
+        scale_bar_nm=scale_bar_nm,
+        metadata=metadata,
+        pattern=pattern,
+        signal=signal,
+        sample=sample,
+        calibration=calibration,
+        exclude=exclude,
+    )
+    return opened if frames is None else _kept(opened, frames)
+
+
+def open_places(
+    places: Sequence[Place],
+    origin: str,
+    notes: list[str],
+    *,
+    pixel_size_nm: float | Sequence[float] | None = None,
+    scale_bar_nm: float | None = None,
+    metadata: str | Path | None = None,
+    pattern: str | None = None,
+    signal: str | None = None,
+    sample: str | None = None,
+    calibration: str | Path | None = None,
+    exclude: Sequence[Box] | None = None,
+) -> Frames:
+    """Open the images at places that are known, numbered from 0 in that order.
+
+    Options are those of ``open_frames``; ``notes`` receives what is worth saying.
+    """
     found = _records(places, signal, notes)
     records, relatives = found.records, found.relatives
     records = _calibrated(records, pixel_size_nm, scale_bar_nm, calibration)
@@ -140,10 +173,7 @@ def open_frames(
         records = [replace(r, exclude=r.exclude + _boxes(exclude, r.shape)) for r in records]
     names = dict.fromkeys([*found.label_names, *(name for r in records for name in r.labels)])
     reader = SourceReader(signal, tuple(found.sessions))
-    opened = Frames(
-        tuple(records), reader, _origin(source), tuple(dict.fromkeys(notes)), tuple(names)
-    )
-    return opened if frames is None else _kept(opened, frames)
+    return Frames(tuple(records), reader, origin, tuple(dict.fromkeys(notes)), tuple(names))
 
 
 def _places(source: Source, notes: list[str]) -> list[Place]:

@@ -1,0 +1,1 @@
+"""Dashboard: the page of a run that is being watched."""

@@ -1,0 +1,1 @@
+"""Live: a run over frames that are still being acquired."""
