@@ -90,6 +90,31 @@ def _first_bit(words, word):
     return 64 * word + PLACES[(bit * DE_BRUIJN) >> np.uint64(58)]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _wait(place, depth, waiting, top, words):
+    """Let a pixel wait among those of its depth."""
+    waiting[top[depth]] = place
+    top[depth] += 1
+    words[depth >> 6] |= np.uint64(1) << np.uint64(depth & 63)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cross(p, depth, depths, sides, steps, outer):
+    """Cracks that a pixel adds, less those it takes off, twice their strength, and the rim."""
+    cracks, strength = 0, 0.0
+    at_rim = False
+    here = np.float64(sides[p])
+    for step in steps:
+        other = np.int64(depths[p + step]) & outer
+        if other == outer:
+            at_rim = True
+            continue
+        side = int(other > depth) - int(other < depth)
+        cracks += side
+        strength += side * (here + np.float64(sides[p + step]))
+    return cracks, strength, at_rim
+
+
 @njit(cache=True, nogil=True)
 def _flood(depths, sides, counts, stride, limits):
     """Flood from the summits to the ground, and list the regions that gain.
@@ -145,30 +170,16 @@ def _flood(depths, sides, counts, stride, limits):
                         higher = q
                         break
                     depths[q] = other | met
-                    waiting[top[other]] = q
-                    top[other] += 1
-                    words[other >> 6] |= np.uint64(1) << np.uint64(other & 63)
+                    _wait(q, other, waiting, top, words)
             if higher >= 0:
-                waiting[top[depth]] = p
-                top[depth] += 1
-                words[depth >> 6] |= np.uint64(1) << np.uint64(depth & 63)
+                _wait(p, depth, waiting, top, words)
                 p, depth = higher, np.int64(depths[higher])
                 depths[p] = depth | met
                 n_open += 1
                 open_depth[n_open], open_begin[n_open] = depth, n
                 open_perimeter[n_open], open_total[n_open] = perimeter, total
                 continue
-            cracks, strength = 0, 0.0
-            at_rim = False
-            here = np.float64(sides[p])
-            for step in steps:
-                other = np.int64(depths[p + step]) & outer
-                if other == outer:
-                    at_rim = True
-                    continue
-                side = int(other > depth) - int(other < depth)
-                cracks += side
-                strength += side * (here + np.float64(sides[p + step]))
+            cracks, strength, at_rim = _cross(p, depth, depths, sides, steps, outer)
             order[n] = p
             if at_rim:
                 last_rim = n
