@@ -1,13 +1,16 @@
-"""Standard errors, intensity and likelihood ratio of a finished fit (numba)."""
+"""What a finished fit says: errors, intensity, likelihood ratio, its share of a pool (numba)."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from stempede_kernels.gaussian_fit.moments import deviance
+from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
 from stempede_kernels.gaussian_fit.system import (
     CIRCULAR,
+    HELD,
     ROTATED,
+    N,
     System,
     eigen,
     factorise,
@@ -29,6 +32,43 @@ class Noise(NamedTuple):
     own: float
     variance: float
     pixels: float
+
+
+@plain
+def conclude(f: int, dev: float, rule: Rule, task: Task, result: Answer, e: System) -> bool:
+    """Write the errors of fit f and what it says of a shared shape.
+
+    ``e`` must hold the system at the optimum. Returns whether it could be inverted.
+    """
+    theta, variance = result.theta[f], task.variance[task.frame[f]]
+    n = list_determined(theta, rule.shape, rule.offset, rule.plane, e)
+    if not invert(n, e):
+        return False
+    scale = 1.0
+    if not rule.poisson:
+        freedom = max(result.results[f, PIXELS] - n, 1.0)
+        scale = variance if variance == variance else dev / freedom
+    shape = rule.shape
+    if rule.pooled != HELD:
+        shape = rule.pooled
+        _fold_circular(shape, e)
+        pool(n, shape, e, result.pooled[f])
+        result.pooled[f] /= scale
+        share(n, shape, task.shape_covariance[f] / scale, e)
+    spread(shape, e)
+    translate(theta, scale, shape == ROTATED, e, result.results[f], result.errors[f])
+    return True
+
+
+@plain
+def _fold_circular(shape: int, e: System) -> None:
+    """Sum the two precisions where they are one parameter."""
+    if shape == CIRCULAR:
+        for a in range(N):
+            e.full[3, a] += e.full[5, a]
+        for a in range(N):
+            e.full[a, 3] += e.full[a, 5]
+        e.gradient[3] += e.gradient[5]
 
 
 @plain

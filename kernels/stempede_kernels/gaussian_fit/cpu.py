@@ -5,19 +5,13 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, prange
 
-from stempede_kernels.gaussian_fit import conclude
 from stempede_kernels.gaussian_fit.conclude import (
     DEVIANCE,
     PIXELS,
     RATIO,
     Noise,
     blank_deviance,
-    invert,
-    list_determined,
-    pool,
-    share,
-    spread,
-    translate,
+    conclude,
 )
 from stempede_kernels.gaussian_fit.moments import (
     FLOOR,
@@ -31,10 +25,7 @@ from stempede_kernels.gaussian_fit.moments import (
 from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
 from stempede_kernels.gaussian_fit.separable import products, pulls
 from stempede_kernels.gaussian_fit.system import (
-    HELD,
-    ROTATED,
     UPRIGHT,
-    N,
     assemble,
     borrow_system,
     find_step,
@@ -145,7 +136,7 @@ def _fit_one(images, f, task, rule, result, s, m, e):
     outside_y = abs(theta[0] - (box.y + 0.5 * (box.height - 1))) > 0.5 * box.height
     if outside_y or abs(theta[1] - (box.x + 0.5 * (box.width - 1))) > 0.5 * box.width:
         result.state[f] = OUT_OF_WINDOW
-    if not _conclude(f, theta, dev, noise.variance, rule, task, result, e):
+    if not conclude(f, dev, rule, task, result, e):
         result.state[f] = SINGULAR
         return
     blank = blank_deviance(theta[6], rule.offset, noise, box, s)
@@ -247,36 +238,3 @@ def _gather(theta, box, s, m, rule, simple):
         products(theta, box, s, m)
     else:
         gather(theta, box, s, rule.poisson, rule.plane, m)
-
-
-@plain
-def _conclude(f, theta, dev, variance, rule, task, result, e):
-    """Write errors and what is pooled; say whether the information could be inverted."""
-    n = list_determined(theta, rule.shape, rule.offset, rule.plane, e)
-    if not invert(n, e):
-        return False
-    scale = 1.0
-    if not rule.poisson:
-        freedom = max(result.results[f, PIXELS] - n, 1.0)
-        scale = variance if variance == variance else dev / freedom
-    shape = rule.shape
-    if rule.pooled != HELD:
-        shape = rule.pooled
-        _fold_circular(shape, e)
-        pool(n, shape, e, result.pooled[f])
-        result.pooled[f] /= scale
-        share(n, shape, task.shape_covariance[f] / scale, e)
-    spread(shape, e)
-    translate(theta, scale, shape == ROTATED, e, result.results[f], result.errors[f])
-    return True
-
-
-@plain
-def _fold_circular(shape, e):
-    """Sum the two precisions where they are one parameter."""
-    if shape == conclude.CIRCULAR:
-        for a in range(N):
-            e.full[3, a] += e.full[5, a]
-        for a in range(N):
-            e.full[a, 3] += e.full[a, 5]
-        e.gradient[3] += e.gradient[5]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from stempede_kernels.gaussian_fit.conclude import DEVIANCE, PIXELS, RATIO
-from stempede_kernels.gaussian_fit.cpu import OUT_OF_WINDOW, SINGULAR, VANISHED, _conclude
+from stempede_kernels.gaussian_fit.conclude import DEVIANCE, PIXELS, RATIO, conclude
+from stempede_kernels.gaussian_fit.cpu import OUT_OF_WINDOW, SINGULAR, VANISHED
 from stempede_kernels.gaussian_fit.moments import moments as new_moments
 from stempede_kernels.gaussian_fit.plan import Answer, Rule, Task
 from stempede_kernels.gaussian_fit.system import assemble
@@ -59,7 +59,7 @@ def _finish(fitted, moments, ends, shape, task, rule, result):
         _unpack(moments[:, place], m)
         assemble(theta, task.middle[f], m, rule.shape, e)
         variance = task.variance[task.frame[f]]
-        if not _conclude(f, theta, dev, variance, rule, task, result, e):
+        if not conclude(f, dev, rule, task, result, e):
             result.state[f] = SINGULAR
             continue
         if rule.poisson or variance == variance:
@@ -82,25 +82,10 @@ def _is_outside(theta, middle, window, shape):
 
 @njit(cache=True, nogil=True)
 def _unpack(flat, m):
-    """Put the moments of one fit back into their tables."""
+    """Put the moments of one fit back into their tables, each the corner left of a diagonal."""
     k = 0
-    for i in range(5):
-        for j in range(5 - i):
-            m.two[i, j] = flat[k]
-            k += 1
-    for i in range(4):
-        for j in range(4 - i):
-            m.one[i, j] = flat[k]
-            k += 1
-    for i in range(3):
-        for j in range(3 - i):
-            m.zero[i, j] = flat[k]
-            k += 1
-    for i in range(3):
-        for j in range(3 - i):
-            m.pull_one[i, j] = flat[k]
-            k += 1
-    for i in range(2):
-        for j in range(2 - i):
-            m.pull_zero[i, j] = flat[k]
-            k += 1
+    for table in (m.two, m.one, m.zero, m.pull_one, m.pull_zero):
+        for i in range(len(table)):
+            for j in range(len(table) - i):
+                table[i, j] = flat[k]
+                k += 1
