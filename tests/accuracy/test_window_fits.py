@@ -1,9 +1,9 @@
-"""Limits of the study of column fits; ``--scale 1`` runs the whole and keeps it."""
+"""Limits of the study of fits in windows; ``--scale 1`` runs the whole and keeps it."""
 
 import numpy as np
 import pytest
 
-from accuracy import study_gaussian_fit
+from accuracy import study_window_fits
 from accuracy.record import write
 
 pytestmark = pytest.mark.accuracy
@@ -15,16 +15,16 @@ SCATTER = {
     "free 7 60": 1.12,
     "free 7 300": 1.05,
     "free 7 3000": 1.05,
-    **{name: 1.15 for name in study_gaussian_fit.SETTINGS if name.startswith("shared")},
+    **{name: 1.15 for name in study_window_fits.SETTINGS if name.startswith("shared")},
 }
 LOST = {"shared offset held 7": 0.12, "shared 15": 0.01}
 
 
 @pytest.mark.timeout(1800)
-def test_column_fits_reach_the_bound_and_know_their_errors(study_scale):
-    result = study_gaussian_fit.study(study_scale)
+def test_window_fits_reach_the_bound_and_know_their_errors(study_scale):
+    result = study_window_fits.study(study_scale)
     if study_scale >= 1:
-        write("gaussian_fit", result)
+        write("window_fits", result)
     n = 2 * result["columns per cell"]
     # three standard errors of a standard deviation from so many errors in y and x
     slack = 3.0 / np.sqrt(2 * n) if study_scale < 1 else 0.0

@@ -131,4 +131,4 @@ def _batch(image: np.ndarray, scan: Scan, truth: Table, starts: np.ndarray) -> B
 
 
 if __name__ == "__main__":
-    command_line("fits", study)
+    command_line("frame_fits", study)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accuracy import study_fits
+from accuracy import study_frame_fits
 from accuracy.record import write
 
 pytestmark = pytest.mark.accuracy
@@ -13,9 +13,9 @@ FAINT = ("200 e/A2", "300 e/A2, pulse heights")
 
 @pytest.mark.timeout(7200)
 def test_errors_of_fitted_columns_are_true(study_scale):
-    result = study_fits.study(study_scale)
+    result = study_frame_fits.study(study_scale)
     if study_scale >= 1:
-        write("fits", result)
+        write("frame_fits", result)
     # the spread of a spread from n numbers is its share 1 / sqrt(2 n)
     slack = 0.0 if study_scale >= 1 else 0.12
     for case, species in result.items():

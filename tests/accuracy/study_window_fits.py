@@ -1,11 +1,11 @@
-"""How near the fits of columns come to the Cramér–Rao bound, and whether their errors are true.
+"""How near fits in single windows come to the Cramér–Rao bound, and whether errors are true.
 
 Columns are Gaussians of 2.2–3 px on a faint background, Poisson counts, drawn here by
 integrating nothing: the value at the pixel's centre, as the model has it. The bound is that of
 the same free parameters. A column counts as lost where its fit ended without converging, lies
 more than 1.5 widths from the truth, or has a likelihood ratio below 9.
 
-Run from the repository: ``PYTHONPATH=tests python -m accuracy.study_gaussian_fit --scale 1``.
+Run from the repository: ``PYTHONPATH=tests python -m accuracy.study_window_fits --scale 1``.
 """
 
 from __future__ import annotations
@@ -160,4 +160,4 @@ def judge(found: Fits, truth: np.ndarray, kind: str, width: float) -> dict[str, 
 
 
 if __name__ == "__main__":
-    command_line("gaussian_fit", study)
+    command_line("window_fits", study)
