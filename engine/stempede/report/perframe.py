@@ -35,14 +35,19 @@ def frames(found: Findings) -> Html | None:
             f"{len(rows):,} of {total:,} frames: an even choice and those with problems; "
             "all are in frames/*.parquet."
         )
-    columns = _columns(found, rows)
+    return frames_section(_columns(found, rows), f"{note} {_FLAG_NOTE}")
+
+
+def frames_section(cells: Mapping[str, list[Any]], caption: str) -> Html:
+    """Return the section of a table of frames, cells by title; empty columns are left out."""
+    kept = {title: values for title, values in cells.items() if any(map(_says, values))}
     return section(
         "frames",
         "Frames",
         table(
-            list(columns),
-            zip(*columns.values(), strict=True),
-            caption=f"{note} {_FLAG_NOTE}",
+            list(kept),
+            zip(*kept.values(), strict=True),
+            caption=caption,
             sortable=True,
             tall=True,
             digits=4,
@@ -50,8 +55,13 @@ def frames(found: Findings) -> Html | None:
     )
 
 
+def state_cell(state: str) -> Html:
+    """Return a frame's state, problems marked."""
+    return tag("span", state, class_="bad" if state == "problem" else None)
+
+
 def _columns(found: Findings, rows: np.ndarray) -> dict[str, list[Any]]:
-    """Return cells by title; columns that say nothing of any frame are left out."""
+    """Return cells by title."""
     columns = found.run.frames
     number = np.asarray(columns["frame"], np.int64)
     by_frame = dict(zip(found.ensemble.frames.tolist(), found.ensemble.means.tolist(), strict=True))
@@ -63,12 +73,12 @@ def _columns(found: Findings, rows: np.ndarray) -> dict[str, list[Any]]:
     flags = _flags({**measured, "mean size": means})
     texts = {name: columns.text(name) for name in ("source", "state", "sample")}
     at = rows.tolist()
-    cells: dict[str, list[Any]] = {
+    return {
         "frame": number[rows].tolist(),
         "source": [_short(texts["source"][k]) for k in at],
         "page": np.asarray(columns["page"], np.int64)[rows].tolist(),
         "sample": [texts["sample"][k] for k in at],
-        "state": [_state(texts["state"][k]) for k in at],
+        "state": [state_cell(texts["state"][k]) for k in at],
         "flags": [tag("span", flags[k], class_="bad") if flags[k] else "" for k in at],
         "found": _counts(columns["n_particles"][rows]),
         "accepted": _counts(columns["n_accepted"][rows]),
@@ -79,7 +89,6 @@ def _columns(found: Findings, rows: np.ndarray) -> dict[str, list[Any]]:
         "searched, %": (100 * measured["valid_fraction"][rows]).tolist(),
         "pixel size, nm": measured["pixel_size_nm"][rows].tolist(),
     }
-    return {title: values for title, values in cells.items() if any(map(_says, values))}
 
 
 def _says(value: Any) -> bool:
@@ -90,10 +99,6 @@ def _says(value: Any) -> bool:
 
 def _short(source: str) -> Html:
     return tag("span", PurePosixPath(source).name, title=source)
-
-
-def _state(state: str) -> Html:
-    return tag("span", state, class_="bad" if state == "problem" else None)
 
 
 def _counts(values: np.ndarray) -> list[int | None]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from stempede.report.dots.findings import Dots
-from stempede.report.html import Html, section, table, tag
-
-MAX_ROWS = 1000
+from stempede.report.html import Html, tag
+from stempede.report.perframe import MAX_ROWS, frames_section, state_cell
 
 _NUMBERS = {
     "n_averaged": "scans summed",
@@ -35,31 +33,12 @@ def frames(dots: Dots) -> Html | None:
         "source": [tag("span", "/".join(PurePosixPath(s).parts[-2:]), title=s) for s in sources],
         "page": np.asarray(shown["page"], np.int64).tolist(),
         "sample": shown.text("sample"),
-        "state": [
-            tag("span", s, class_="bad" if s == "problem" else None) for s in shown.text("state")
-        ],
+        "state": [state_cell(s) for s in shown.text("state")],
         "noise": shown.text("noise_model"),
         "electron scale from": shown.text("counts_source"),
     }
     for name, head in _NUMBERS.items():
-        cells[head] = np.asarray(shown[name], float).tolist()
-    kept = {head: values for head, values in cells.items() if any(map(_says, values))}
+        # a count that is missing is -1
+        cells[head] = [v if v >= 0 else None for v in np.asarray(shown[name], float).tolist()]
     n = f"All {len(whole):,}" if len(whole) <= MAX_ROWS else f"The first {MAX_ROWS:,}"
-    return section(
-        "frames",
-        "Frames",
-        table(
-            list(kept),
-            zip(*kept.values(), strict=True),
-            caption=f"{n} frames; the whole table is frames/*.parquet.",
-            sortable=True,
-            tall=True,
-            digits=4,
-        ),
-    )
-
-
-def _says(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value) and value >= 0
-    return value is not None and value != ""
+    return frames_section(cells, f"{n} frames; the whole table is frames/*.parquet.")
