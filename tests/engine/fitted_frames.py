@@ -41,6 +41,21 @@ def drawn(yx, intensity, shape, *, sigma=2.4, level=0.02, rng=None):
     return mean if rng is None else rng.poisson(mean).astype(np.float32)
 
 
+def fitted(i, j, species, yx, **fields):
+    """Return rows of one crystal as columns.fit would leave them; ``fields`` add or replace."""
+    rows = {
+        "frame": np.zeros(len(i), int),
+        "crystal": np.zeros(len(i), int),
+        "y_px": yx[:, 0],
+        "x_px": yx[:, 1],
+        "i": i,
+        "j": j,
+        "species": species,
+        "state": np.full(len(i), "CONVERGED", dtype=object),
+    }
+    return Table(COLUMNS, {**rows, **fields})
+
+
 def batch_of(electrons, i, j, species, starts, *, crystal=None, noise="poisson", read=0.0):
     """Return a batch of one frame as columns.lattice would leave it."""
     electrons = np.asarray(electrons, np.float32)

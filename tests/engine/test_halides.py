@@ -3,13 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.fitted_frames import lattice
+from engine.fitted_frames import fitted, lattice
 from stempede.columns.alloy import anchored
 from stempede.columns.crystal import SHIPPED
 from stempede.columns.halides import Halides, fractions
 from stempede.columns.map_correlation import correlate
-from stempede.columns.tables import COLUMNS
-from stempede.tables import Table
 
 RATIO = 0.494
 
@@ -25,20 +23,9 @@ def mixed(fraction, *, error=0.02, slope=0.0, seed=0, cells=(7, 6)):
     base = np.where(species == "Pb+X", 300.0, np.where(species == "Cs", 100.0, 80.0))
     true = thickness * base * np.where(x, 1 - (1 - RATIO) * held, 1.0)
     se = error * base
-    rows = {
-        "frame": np.zeros(len(i), int),
-        "crystal": np.zeros(len(i), int),
-        "y_px": yx[:, 0],
-        "x_px": yx[:, 1],
-        "i": i,
-        "j": j,
-        "species": species,
-        "state": np.full(len(i), "CONVERGED"),
-        "accepted": np.ones(len(i), bool),
-        "intensity": true + rng.normal(0, 1, len(i)) * se,
-        "se_intensity": se,
-    }
-    return Table(COLUMNS, rows), held, x
+    intensity = true + rng.normal(0, 1, len(i)) * se
+    measured = {"accepted": np.ones(len(i), bool), "intensity": intensity, "se_intensity": se}
+    return fitted(i, j, species, yx, **measured), held, x
 
 
 def found(rows, reference=None):

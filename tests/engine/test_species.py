@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.fitted_frames import SHARES, batch_of, drawn, lattice
+from engine.fitted_frames import SHARES, batch_of, drawn, fitted, lattice
 from stempede.columns.crystal import SHIPPED
 from stempede.columns.fit import Fit
 from stempede.columns.species import Species, name_species
@@ -14,20 +14,9 @@ def rows(seed=0, error=0.05, **changes):
     rng = np.random.default_rng(seed)
     base = np.array([SHARES[s] for s in species]) * 300
     se = error * base
-    fields = {
-        "frame": np.zeros(len(i), int),
-        "crystal": np.zeros(len(i), int),
-        "y_px": yx[:, 0],
-        "x_px": yx[:, 1],
-        "i": i,
-        "j": j,
-        "species": species,
-        "state": np.full(len(i), "CONVERGED", dtype=object),
-        "intensity": base + se * rng.normal(0, 1, len(i)),
-        "se_intensity": se,
-    }
-    fields |= changes
-    return Table(COLUMNS, fields)
+    intensity = base + se * rng.normal(0, 1, len(i))
+    measured = {"intensity": intensity, "se_intensity": se, **changes}
+    return fitted(i, j, species, yx, **measured)
 
 
 def test_sites_name_the_species_even_where_two_are_equally_bright():
