@@ -1,12 +1,8 @@
 """GPU version of the fits: interpreted, compiled without a device, and on one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from interpreter import passed_interpreted
 
 from stempede_kernels import compile_check
 from stempede_kernels.gaussian_fit import State, fit_gaussians
@@ -16,16 +12,7 @@ torch = pytest.importorskip("torch")
 
 
 def test_in_the_interpreter():
-    """A process of its own: the interpreter must be chosen before the kernels are imported."""
-    file = Path(__file__).with_name("interpreted_gaussian_fit.py")
-    answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-o", "addopts=", str(file)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stdout
-    assert "5 passed" in answer.stdout
+    passed_interpreted("interpreted_gaussian_fit.py", 5)
 
 
 def test_compiled_without_a_device_nothing_spills():

@@ -1,13 +1,9 @@
 """GPU version of regions: interpreted, compiled without a device, and on one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from drawing_regions import blobs
+from interpreter import passed_interpreted
 
 from stempede_kernels import compile_check
 from stempede_kernels.regions import regions
@@ -17,17 +13,7 @@ torch = pytest.importorskip("torch")
 
 
 def test_in_the_interpreter():
-    """A process of its own: the interpreter must be chosen before the kernels are imported."""
-    file = Path(__file__).with_name("interpreted_regions.py")
-    paths = os.pathsep.join([*sys.path, str(file.parent)])
-    answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-o", "addopts=", str(file)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stdout
-    assert "7 passed" in answer.stdout
+    passed_interpreted("interpreted_regions.py", 7)
 
 
 def test_compiled_without_a_device_nothing_spills():
