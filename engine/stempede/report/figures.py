@@ -57,6 +57,24 @@ def save(figure: Any, folder: Path, name: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def as_jpeg(figure: Any, share: int = 11) -> tuple[str, tuple[int, int]]:
+    """Return a figure as a JPEG data URI for the page, with its width and height in px.
+
+    Parameters
+    ----------
+    figure : Figure
+        Already saved: its layout is settled.
+    share : int
+        Of so many on a page: decides the quality.
+    """
+    from stempede.report.overlays import jpeg_uri
+
+    figure.set_dpi(_PNG_DPI)
+    figure.canvas.draw()
+    rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    return jpeg_uri(rgb, share), (rgb.shape[1], rgb.shape[0])
+
+
 def bin_edges(sizes: np.ndarray) -> np.ndarray:
     """Return the edges of equal bins that suit sizes.
 
@@ -300,4 +318,17 @@ def feature(values: np.ndarray, title: str) -> Any:
     axes.locator_params(axis="x", nbins=3)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+    return figure
+
+
+def overlap(jaccard: np.ndarray) -> Any:
+    """Draw the distribution of the overlap of fitted shapes with their masks."""
+    figure, axes = start()
+    low = min(0.8, float(np.quantile(jaccard, 0.005)))
+    counts, edges = np.histogram(np.maximum(jaccard, low), np.linspace(low, 1, 41))
+    axes.stairs(counts, edges, fill=True, color=style.SKY, alpha=0.8)
+    axes.axvline(np.median(jaccard), color=style.INK, linewidth=1.2)
+    axes.set_xlim(low, 1)
+    axes.set_xlabel("Jaccard overlap of shape and mask")
+    axes.set_ylabel("particles")
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 MAX_SIDE_PX = 1100
-_MAX_BYTES = 3_600_000
+_MAX_BYTES = 1_900_000
 
 
 @dataclass(frozen=True)

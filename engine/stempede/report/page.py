@@ -9,6 +9,8 @@ from stempede.report import aside, perframe, record, sections, style
 from stempede.report.dots.page import body as dots_body
 from stempede.report.findings import Findings, gather, n_uncalibrated
 from stempede.report.folder import RunFolder
+from stempede.report.groups.page import of_groups
+from stempede.report.groups.space import TURN
 from stempede.report.headline import headline
 from stempede.report.html import Html, counted, join, tag
 from stempede.report.show import overlays
@@ -19,6 +21,12 @@ TITLES = {
     "overlays": "Overlays",
     "aside": "Set aside",
     "samples": "Samples",
+    "groups": "Groups",
+    "group-overlays": "Micrographs",
+    "montages": "Montages",
+    "shapes": "Shapes",
+    "grouping": "Grouping",
+    "classes": "Classes",
     "systematics": "Systematics",
     "features": "Features",
     "frames": "Frames",
@@ -87,6 +95,7 @@ def render(found: Findings, figures_folder: Path) -> str:
         "overlays": overlays(found, figures_folder),
         "aside": aside.set_aside(found, sketch),
         "samples": sections.samples(found, sketch),
+        **of_groups(found, sketch),
         "systematics": sections.systematics(found, sketch),
         "features": sections.features(found, sketch),
         "frames": perframe.frames(found),
@@ -124,7 +133,7 @@ def _document(run: RunFolder, body: Html) -> str:
         # the style sheet and the script are this package's own text
         tag("style", Html(style.CSS)),
     )
-    whole = tag("body", body, tag("script", Html(style.SORT)))
+    whole = tag("body", body, tag("script", Html(style.SORT + TURN)))
     return "<!DOCTYPE html>\n" + tag("html", head, whole, lang="en") + "\n"
 
 

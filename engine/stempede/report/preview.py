@@ -97,13 +97,13 @@ def overlay(
     times = max(1, min(-(-SMALL_SIDE_PX // max(small.shape)), max_side_px // max(small.shape)))
     rgb = np.repeat(grey(small)[..., None], 3, axis=2).repeat(times, axis=0).repeat(times, axis=1)
     scale *= times
-    near = _nearest(regions.labels, rgb.shape[:2])
-    hidden = np.zeros(near.shape, bool) if valid is None else ~_nearest(valid, rgb.shape[:2])
+    near = nearest(regions.labels, rgb.shape[:2])
+    hidden = np.zeros(near.shape, bool) if valid is None else ~nearest(valid, rgb.shape[:2])
     _hatch(rgb, hidden)
     accepted = np.isin(near, regions.label[np.asarray(regions.accepted, dtype=bool)])
-    rim = _rim(near)
-    rgb[rim & accepted] = TEAL
-    rgb[rim & ~accepted] = ORANGE
+    edge = rim(near)
+    rgb[edge & accepted] = TEAL
+    rgb[edge & ~accepted] = ORANGE
     canvas = Image.fromarray(rgb)
     pen = ImageDraw.Draw(canvas)
     _write_reasons(pen, near, regions)
@@ -112,21 +112,21 @@ def overlay(
     return np.asarray(canvas)
 
 
-def _nearest(full: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def nearest(full: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Return a map at the picture's size, by the nearest pixel."""
     index = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, full.shape)]
-    nearest: np.ndarray = full[np.ix_(*index)]
-    return nearest
+    sampled: np.ndarray = full[np.ix_(*index)]
+    return sampled
 
 
-def _rim(labels: np.ndarray) -> np.ndarray:
+def rim(labels: np.ndarray) -> np.ndarray:
     """Return the pixels of regions that lie within two pixels of another label."""
     padded = np.pad(labels, 2, mode="edge")
-    rim = np.zeros(labels.shape, dtype=bool)
+    edge = np.zeros(labels.shape, dtype=bool)
     height, width = labels.shape
     for dy, dx in ((-2, 0), (2, 0), (0, -2), (0, 2), (-1, -1), (-1, 1), (1, -1), (1, 1)):
-        rim |= padded[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width] != labels
-    return rim & (labels > 0)
+        edge |= padded[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width] != labels
+    return edge & (labels > 0)
 
 
 def _hatch(rgb: np.ndarray, zone: np.ndarray) -> None:

@@ -30,3 +30,14 @@ class Sketch:
             uri = figures.save(draw(*numbers), self.folder, name)
         picture = tag("img", src=uri, alt=alt, class_="chart")
         return tag("figure", picture, tag("figcaption", caption) if caption else None)
+
+    def picture(
+        self, name: str, alt: str, caption: Any, draw: Callable[..., Any], *numbers: Any
+    ) -> Html:
+        """Draw a figure made of pixels: SVG and PNG as files, a JPEG on the page."""
+        with figures.styled():
+            figure = draw(*numbers)
+            figures.save(figure, self.folder, name)
+            uri, (width, height) = figures.as_jpeg(figure)
+        picture = tag("img", src=uri, alt=alt, width=width, height=height, loading="lazy")
+        return tag("figure", picture, tag("figcaption", caption) if caption else None)

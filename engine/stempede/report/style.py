@@ -85,6 +85,15 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin
   gap: 20px 32px; align-items: start; }
 .multiples { display: grid; gap: 8px 16px; margin: 12px 0;
   grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); }
+.multiples.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); }
+.group { white-space: nowrap; }
+.group::before { content: ""; display: inline-block; width: .75em; height: .75em;
+  margin-right: .4em; border-radius: 2px; background: var(--group); }
+.turns canvas { display: block; width: 100%; height: 360px; touch-action: pan-y; cursor: grab;
+  border: 1px solid var(--line); border-radius: 6px; }
+.turns canvas:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.choices { display: flex; flex-wrap: wrap; gap: 4px 14px; margin-top: 8px; font-size: .88rem; }
+.choices label { cursor: pointer; }
 figure { margin: 12px 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; }
 .pair figure img.chart { max-width: 520px; }
