@@ -56,7 +56,7 @@ def fit(
         sigma = float(state.shape.sigma_px.max())
         window, reach = problem.window * sigma, problem.reach * sigma
         pairs = footprint(problem.valid, state.y, state.x, window, reach, problem.moves)
-        ground = Ground.over(pairs, problem.electrons.shape, problem.spacing_px, state, problem)
+        ground = Ground.over(pairs, problem)
         if len(state.ground) != ground.size:
             # nodes follow the pixels read: go on from the level that was found
             level = np.full(ground.size, state.ground.mean()) if len(state.ground) else ground.start
@@ -106,10 +106,10 @@ def _tried(now: System, damping: np.ndarray) -> tuple[System, np.ndarray]:
     rest = np.full(len(normal.score) - 3 * len(damping), damping.min())
     after = moved(now, normal.step(np.concatenate([np.tile(damping, 3), rest])))
     trial = system(now.problem, after, now.pairs, now.ground)
-    pairs = now.pairs
-    change = (trial.likelihood - now.likelihood)[pairs.pixel] * now.parts.value
+    change = now.pairs.image(trial.likelihood - now.likelihood)
+    around = now.gathered(change[None], np.ones(len(damping), bool))[:, 0, 2]
     area = 2 * np.pi * now.state.shape.sigma_px[now.problem.species] ** 2
-    worse = pairs.sum_over_column(change) * area < -_WORSE
+    worse = around * area < -_WORSE
     if not worse.any():
         return trial, worse
     before = now.state

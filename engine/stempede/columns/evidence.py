@@ -15,12 +15,12 @@ def gains(system: System) -> np.ndarray:
     system : System
         At the optimum. Columns whose pixels were not read gain nothing.
     """
-    pairs, noise = system.pairs, system.problem.noise
-    own = system.state.intensity[pairs.column] * system.parts.value
-    observed, expected = system.observed[pairs.pixel], system.expected[pairs.pixel]
-    without = expected - own
-    there = noise.log_likelihood(observed, expected)
-    return pairs.sum_over_column(there - noise.log_likelihood(observed, without))
+    noise, found = system.problem.noise, []
+    for part, start, pixel, value in system.chunks():
+        own = value * np.repeat(system.state.intensity[part], np.diff(start))
+        without = noise.log_likelihood(system.observed[pixel], system.expected[pixel] - own)
+        found.append(_sums(system.likelihood[pixel] - without, start))
+    return np.concatenate([np.zeros(0), *found])
 
 
 def deviances(system: System) -> np.ndarray:
@@ -37,4 +37,13 @@ def deviances(system: System) -> np.ndarray:
         mean = np.maximum(expected, 1e-12)
         log = np.where(observed > 0, observed, 1) / mean
         own = 2 * (np.where(observed > 0, observed * np.log(log), 0) - (observed - mean))
-    return system.pairs.sum_over_column(own[system.pairs.pixel])
+    parts = [_sums(own[pixel], start) for _, start, pixel, _ in system.chunks()]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _sums(values: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the sums of values from each start to the next."""
+    if not len(values):
+        return np.zeros(len(start) - 1)
+    first = np.minimum(start[:-1], len(values) - 1)
+    return np.add.reduceat(values, first) * (start[1:] > start[:-1])

@@ -1,4 +1,4 @@
-"""Footprint: which pixels a joint fit reads, and which columns reach each of them."""
+"""Footprint: which pixels a joint fit reads, and how far each column reaches."""
 
 from __future__ import annotations
 
@@ -6,56 +6,47 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import cKDTree
+
+from stempede_kernels import frame_fit
 
 _CLOSE = 0.85
 """Share of the window beyond which two columns tell nothing of each other."""
 
-
-@dataclass(frozen=True)
-class Overlaps:
-    """Pairs of entries of a footprint that share a pixel.
-
-    Parameters
-    ----------
-    first, second : (k,) int64 array
-        Entries; the column of the first has the lower number.
-    number : (k,) int64 array
-        Which pair of columns these belong to.
-    one, other : (c,) int64 array
-        Columns of each pair.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    number: np.ndarray
-    one: np.ndarray
-    other: np.ndarray
+_ROUND = 0.71
+"""Half the diagonal of a pixel: discs are drawn about whole pixels."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Pixels within a window of any column, and the pairs (column, pixel) in reach.
+    """Pixels within a window of any column that is fitted, and the discs that columns reach.
 
     Parameters
     ----------
+    used : (h, w) bool array
+        Pixels read.
     flat : (p,) int64 array
-        Pixels read, as flat indices into the frame, ascending.
-    y, x : (p,) float64 array
-    column, pixel : (e,) int64 array
-        Pairs, sorted by column: the column's number and the position of the pixel in ``flat``.
-    start : (n + 1,) int64 array
-        First pair of each column.
-    close : (e,) bool array
-        Pairs near enough for columns that share the pixel to be told apart by it.
+        These as flat indices into the frame, ascending.
+    anchors : (n, 2) float64 array
+        (y, x) of the columns when the pixels were chosen.
+    centres : (n, 2) int64 array
+        The pixels nearest to them.
+    radius : float
+        Of the discs around ``centres``, px.
+    close_px : float
+        Radius around ``anchors`` within which two columns tell something of each other.
+    moves : (n,) bool array
+        Columns that are fitted.
     """
 
+    used: np.ndarray
     flat: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-    column: np.ndarray
-    pixel: np.ndarray
-    start: np.ndarray
-    close: np.ndarray
+    anchors: np.ndarray
+    centres: np.ndarray
+    radius: float
+    close_px: float
+    moves: np.ndarray
 
     @property
     def n_pixels(self) -> int:
@@ -63,32 +54,48 @@ class Footprint:
         return len(self.flat)
 
     @cached_property
-    def overlaps(self) -> Overlaps:
-        """Pairs of columns that are close to the same pixels."""
-        near = np.flatnonzero(self.close)
-        order = near[np.argsort(self.pixel[near], kind="stable")]
-        pixel = self.pixel[order]
-        firsts, seconds = [], []
-        for lag in range(1, int(np.bincount(self.pixel[near]).max(initial=0))):
-            same = np.flatnonzero(pixel[lag:] == pixel[:-lag])
-            firsts.append(order[same])
-            seconds.append(order[same + lag])
-        first = np.concatenate([np.zeros(0, np.int64), *firsts])
-        second = np.concatenate([np.zeros(0, np.int64), *seconds])
-        n = len(self.start) - 1
-        pairs, number = np.unique(self.column[first] * n + self.column[second], return_inverse=True)
-        return Overlaps(first, second, number, pairs // n, pairs % n)
+    def pairs(self) -> np.ndarray:
+        """(c, 2) int64 numbers of the fitted columns that are close to the same pixels."""
+        own = np.flatnonzero(self.moves)
+        pairs = cKDTree(self.anchors[own]).query_pairs(2 * self.close_px, output_type="ndarray")
+        pairs = own[np.sort(pairs, axis=1)].reshape(-1, 2)
+        return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
-    def sum_at_pixels(self, values: np.ndarray) -> np.ndarray:
-        """Return (p,) sums over the columns of (e,) values."""
-        return np.bincount(self.pixel, values, minlength=self.n_pixels)
+    @cached_property
+    def pattern(self) -> tuple[np.ndarray, sp.csr_array]:
+        """Where the blocks of columns and of ``pairs`` go in the columns' information.
 
-    def sum_over_column(self, values: np.ndarray) -> np.ndarray:
-        """Return (n,) sums over the pixels of (e,) values."""
-        if not len(values):
-            return np.zeros(len(self.start) - 1)
-        first = np.minimum(self.start[:-1], len(values) - 1)
-        return np.add.reduceat(values, first) * (self.start[1:] > self.start[:-1])
+        The order of the values of (n, 3, 3) own blocks, (c, 3, 3) blocks of pairs and the
+        same transposed, and the matrix that they fill.
+        """
+        n, pairs = len(self.anchors), self.pairs
+        own = np.arange(n)
+        one = np.concatenate([own, pairs[:, 0], pairs[:, 1]])
+        other = np.concatenate([own, pairs[:, 1], pairs[:, 0]])
+        parameter = np.arange(3)
+        rows, columns = np.broadcast_arrays(
+            one[:, None, None] + n * parameter[:, None], other[:, None, None] + n * parameter
+        )
+        where = (rows.ravel(), columns.ravel())
+        order = np.lexsort((where[1], where[0]))
+        empty = sp.coo_array((np.zeros(len(order)), where), shape=(3 * n, 3 * n)).tocsr()
+        return order, empty
+
+    def image(self, values: np.ndarray) -> np.ndarray:
+        """Return (h, w) values of the pixels read, 0 at the others."""
+        found = np.zeros(self.used.shape)
+        found.ravel()[self.flat] = values
+        return found
+
+    def images(self, values: np.ndarray) -> np.ndarray:
+        """Return (k, h, w) images of (k, p) values."""
+        found = np.zeros((len(values), self.used.size))
+        found[:, self.flat] = values
+        return found.reshape(len(values), *self.used.shape)
+
+    def at_pixels(self, image: np.ndarray) -> np.ndarray:
+        """Return the (..., p) values of (..., h, w) images at the pixels read."""
+        return image.reshape(*image.shape[:-2], -1)[..., self.flat]
 
 
 def footprint(
@@ -97,9 +104,9 @@ def footprint(
     x: np.ndarray,
     window_px: float,
     reach_px: float,
-    reads: np.ndarray,
+    moves: np.ndarray,
 ) -> Footprint:
-    """Return the pixels within ``window_px`` of columns, and pairs within ``reach_px``.
+    """Return the pixels within ``window_px`` of columns, and what columns reach.
 
     Parameters
     ----------
@@ -110,28 +117,19 @@ def footprint(
         Radius around a column within which pixels enter the fit.
     reach_px : float
         Radius within which a column adds to the expected value; at least the window.
-    reads : (n,) bool array
-        Columns around which pixels are read.
+    moves : (n,) bool array
+        Columns that are fitted: pixels are read around them.
     """
-    yy, xx, ok = disc(valid, y, x, reach_px)
-    away = np.hypot(yy - y[:, None], xx - x[:, None])
-    close = ok & reads[:, None] & (away <= window_px)
-    flat = yy * valid.shape[1] + xx
-    used = np.zeros(valid.size, bool)
-    used[flat[close]] = True
-    number = np.cumsum(used) - 1
-    kept = ok & used[np.where(ok, flat, 0)]
-    column, entry = np.nonzero(kept)
-    pixels = np.flatnonzero(used)
-    counts = np.bincount(column, minlength=len(y))
+    anchors = np.column_stack([y, x])
+    used = frame_fit.mark(valid, anchors, window_px, moves)
     return Footprint(
-        flat=pixels,
-        y=(pixels // valid.shape[1]).astype(np.float64),
-        x=(pixels % valid.shape[1]).astype(np.float64),
-        column=column,
-        pixel=number[flat[column, entry]],
-        start=np.concatenate([[0], np.cumsum(counts)]),
-        close=away[column, entry] <= _CLOSE * window_px,
+        used=used,
+        flat=np.flatnonzero(used),
+        anchors=anchors,
+        centres=np.rint(anchors).astype(np.int64),
+        radius=reach_px + _ROUND,
+        close_px=_CLOSE * window_px,
+        moves=moves,
     )
 
 
@@ -142,7 +140,7 @@ def disc(
     half = int(np.ceil(radius_px))
     step = np.arange(-half, half + 1)
     dy, dx = (a.ravel() for a in np.meshgrid(step, step, indexing="ij"))
-    near = np.hypot(dy, dx) <= radius_px + 0.71
+    near = np.hypot(dy, dx) <= radius_px + _ROUND
     yy = np.rint(y).astype(np.int64)[:, None] + dy[near]
     xx = np.rint(x).astype(np.int64)[:, None] + dx[near]
     height, width = valid.shape

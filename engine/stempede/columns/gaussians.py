@@ -1,4 +1,4 @@
-"""Gaussians: the profile of a column and its derivatives at pairs of column and pixel.
+"""Gaussians: the widths of a frame's columns, and how profiles depend on them.
 
 All columns of a frame share the probe's astigmatism; each species has its own width. The
 covariance of species s is ``sigma_s^2 [[1 + p, q], [q, 1 - p]]`` in (y, x).
@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-from stempede.columns.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -41,62 +39,31 @@ class Shape:
         sigma = self.sigma_px
         return sigma * np.sqrt(1 + size), sigma * np.sqrt(1 - size), float(np.degrees(angle))
 
+    def gaussians(self, y: np.ndarray, x: np.ndarray, species: np.ndarray) -> np.ndarray:
+        """Return (n, 5) places and inverse covariances [y, x, pyy, pyx, pxx] of columns.
 
-@dataclass(frozen=True)
-class Profiles:
-    """Unit-integral profiles at pairs, and what derivatives are made of.
+        Parameters
+        ----------
+        y, x : (n,) float64 array
+        species : (n,) int64 array
+            Index into ``log_sigma``.
+        """
+        p, q = self.stretch
+        inverse = np.exp(-2 * self.log_sigma)[species] / (1 - p * p - q * q)
+        return np.column_stack([y, x, (1 - p) * inverse, -q * inverse, (1 + p) * inverse])
 
-    Parameters
-    ----------
-    value : (e,) float64 array
-        Profile per px², integral 1.
-    by_y, by_x : (e,) float64 array
-        Logarithmic derivatives by the column's position.
-    by_size : (e,) float64 array
-        Logarithmic derivative by ``log_sigma``.
-    by_stretch : (2, e) float64 array
-    """
+    def forms(self, species: np.ndarray) -> np.ndarray:
+        """Return (n, s + 2, 6) logarithmic derivatives of profiles by widths and stretch.
 
-    value: np.ndarray
-    by_y: np.ndarray
-    by_x: np.ndarray
-    by_size: np.ndarray
-    by_stretch: np.ndarray
-
-
-def profiles(
-    pairs: Footprint,
-    y: np.ndarray,
-    x: np.ndarray,
-    shape: Shape,
-    species: np.ndarray,
-    *,
-    stretch: bool = True,
-) -> Profiles:
-    """Return the profiles of columns at (y, x) of the species given.
-
-    Parameters
-    ----------
-    pairs : Footprint
-    y, x : (n,) float64 array
-    shape : Shape
-    species : (n,) int64 array
-        Index into ``shape.log_sigma``.
-    stretch : bool
-        Whether ``by_stretch`` is wanted.
-    """
-    dy = pairs.y[pairs.pixel] - y[pairs.column]
-    dx = pairs.x[pairs.pixel] - x[pairs.column]
-    p, q = shape.stretch
-    det = 1 - p * p - q * q
-    own = shape.sigma_px[species] ** 2
-    variance, inverse = own[pairs.column], (1 / (own * det))[pairs.column]
-    by_y = ((1 - p) * dy - q * dx) * inverse
-    by_x = ((1 + p) * dx - q * dy) * inverse
-    square = by_y * dy + by_x * dx
-    value = np.exp(-0.5 * square) * inverse * (np.sqrt(det) / (2 * np.pi))
-    if not stretch:
-        return Profiles(value, by_y, by_x, square - 2, np.zeros((2, 0)))
-    turn = 0.5 * variance * (by_y**2 - by_x**2) + p / det
-    by_stretch = np.stack([turn, variance * by_y * by_x + q / det])
-    return Profiles(value, by_y, by_x, square - 2, by_stretch)
+        As factors of 1, by_y, by_x, by_y², by_y by_x, by_x², the logarithmic slopes of a
+        profile by its column's place.
+        """
+        p, q = self.stretch
+        det, n_species = 1 - p * p - q * q, len(self.log_sigma)
+        variance = np.exp(2 * self.log_sigma)
+        by_shape = np.zeros((n_species, n_species + 2, 6))
+        for s, own in enumerate(variance):
+            by_shape[s, s] = [-2, 0, 0, own * (1 + p), 2 * own * q, own * (1 - p)]
+            by_shape[s, -2] = [p / det, 0, 0, own / 2, 0, -own / 2]
+            by_shape[s, -1] = [q / det, 0, 0, 0, own, 0]
+        return by_shape[species]

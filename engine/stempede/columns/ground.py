@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from stempede.columns.footprint import Footprint
+from stempede_kernels import frame_fit
 
 if TYPE_CHECKING:
-    from stempede.columns.joint import Problem, State
-
-_CORNERS = 4
+    from stempede.columns.joint import Problem
 
 _ROUGHNESS = 0.2
 """Neighbouring nodes differ by about this share of the background's level."""
@@ -26,8 +24,6 @@ class Ground:
 
     Parameters
     ----------
-    matrix : (p, m) sparse array
-        Values at the pixels read from those at the nodes.
     penalty : (m, m) sparse array
         Precision of the differences of neighbouring nodes.
     start : (m,) float64 array
@@ -37,17 +33,16 @@ class Ground:
     nodes : (m,) int64 array
         Which nodes of the whole frame are used.
     spacing_px : float
-    across : int
-        Nodes in a row of the whole frame.
+    grid : (int, int)
+        Nodes of the whole frame, down and across.
     """
 
-    matrix: sp.csr_array
     penalty: sp.csr_array
     start: np.ndarray
     least: float
     nodes: np.ndarray
     spacing_px: float
-    across: int
+    grid: tuple[int, int]
 
     @property
     def size(self) -> int:
@@ -55,62 +50,50 @@ class Ground:
         return len(self.nodes)
 
     @classmethod
-    def over(
-        cls,
-        pairs: Footprint,
-        shape: tuple[int, int],
-        spacing_px: float,
-        state: State,
-        problem: Problem,
-    ) -> Ground:
+    def over(cls, pairs: Footprint, problem: Problem) -> Ground:
         """Return the ground under the pixels of a footprint."""
-        across = int(shape[1] / spacing_px) + 2
-        node, weight = _corners(pairs.y, pairs.x, spacing_px, across)
-        nodes, column = np.unique(node, return_inverse=True)
-        rows = np.tile(np.arange(pairs.n_pixels), 4)
-        matrix = sp.coo_array(
-            (weight.ravel(), (rows, column.ravel())), shape=(pairs.n_pixels, len(nodes))
-        ).tocsr()
-        if problem.exposure is not None:
-            matrix = scaled(matrix, problem.exposure.ravel()[pairs.flat])
+        spacing = problem.spacing_px
+        grid = tuple(int(size / spacing) + 2 for size in pairs.used.shape)
+        cells = frame_fit.corner_sums(pairs.used[None].astype(np.float64), spacing)[0]
+        there = np.zeros(grid, bool)
+        for down, across in np.ndindex(2, 2):
+            part = there[down : down + grid[0] - 1, across : across + grid[1] - 1]
+            part |= cells.sum(axis=(2, 3)) > 0
+        nodes = np.flatnonzero(there)
         observed = problem.electrons.ravel()[pairs.flat]
         level = _level(observed, positive=problem.noise.positive)
         scale = max(abs(level), float(observed.std()) * 0.02, 1e-6)
         least = 1e-3 * scale if problem.noise.positive else -np.inf
-        penalty = _differences(nodes, across, _ROUGHNESS * scale)
+        penalty = _differences(nodes, grid[1], _ROUGHNESS * scale)
         start = np.full(len(nodes), max(level, 10 * least) if problem.noise.positive else level)
-        return cls(matrix, penalty, start, least, nodes, spacing_px, across)
+        return cls(penalty, start, least, nodes, spacing, (grid[0], grid[1]))
 
-    @cached_property
-    def _products(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the order of pixels by their corners, starts, corners, products of weights."""
-        count = np.diff(self.matrix.indptr)
-        full = np.flatnonzero(count == _CORNERS)
-        nodes = self.matrix.indices[self.matrix.indptr[full][:, None] + np.arange(_CORNERS)]
-        order = np.argsort(nodes[:, 0], kind="stable")
-        order = order[np.lexsort((nodes[order, 3], nodes[order, 0]))]
-        corners = nodes[order]
-        change = np.any(corners[1:] != corners[:-1], axis=1)
-        start = np.concatenate([[0], np.flatnonzero(change) + 1])
-        pixel = full[order]
-        values = self.matrix.data[self.matrix.indptr[pixel][:, None] + np.arange(_CORNERS)].T
-        products = np.stack([values[p] * values[q] for p in range(4) for q in range(p + 1)])
-        return pixel, start, corners[start], products
+    def surface(self, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Return (h, w) the level at every pixel."""
+        levels = np.zeros(self.grid)
+        levels.ravel()[self.nodes] = values
+        return frame_fit.surface(levels, self.spacing_px, shape)
+
+    def sums(self, images: np.ndarray) -> np.ndarray:
+        """Return (k, m) sums of (k, h, w) images times what each node adds to pixels."""
+        cells = frame_fit.corner_sums(images, self.spacing_px)
+        found = np.zeros((len(images), *self.grid))
+        for down, across in np.ndindex(2, 2):
+            part = cells[..., down, across]
+            found[:, down : down + part.shape[1], across : across + part.shape[2]] += part
+        return found.reshape(len(images), -1)[:, self.nodes]
 
     def information(self, weight: np.ndarray) -> sp.csr_array:
-        """Return the information of the nodes, and of their penalty, for weights of pixels."""
-        pixel, start, corners, products = self._products
-        sums = np.add.reduceat(products * weight[pixel], start, axis=1)
-        rows, columns, values, k = [], [], [], 0
-        for p in range(_CORNERS):
-            for q in range(p + 1):
-                rows += [corners[:, p], corners[:, q]][: 1 + (p != q)]
-                columns += [corners[:, q], corners[:, p]][: 1 + (p != q)]
-                values += [sums[k]] * (1 + (p != q))
-                k += 1
-        where = (np.concatenate(rows), np.concatenate(columns))
+        """Return the information of the nodes, and of their penalty, for (h, w) weights."""
+        cells = frame_fit.corner_products(weight, self.spacing_px)
+        down, across = np.indices(cells.shape[:2])
+        corner = (down * self.grid[1] + across)[:, :, None] + [0, 1, self.grid[1], self.grid[1] + 1]
+        known = cells[..., 0, 0] + cells[..., 3, 3] > 0
+        place = np.searchsorted(self.nodes, corner[known])
+        rows, columns = np.broadcast_arrays(place[:, :, None], place[:, None, :])
+        where = (rows.ravel(), columns.ravel())
         size = (self.size, self.size)
-        return sp.coo_array((np.concatenate(values), where), shape=size).tocsr() + self.penalty
+        return sp.coo_array((cells[known].ravel(), where), shape=size).tocsr() + self.penalty
 
     def bounded(self, values: np.ndarray) -> np.ndarray:
         """Return node values kept at or above the bound."""
@@ -118,9 +101,7 @@ class Ground:
 
     def corners(self, y: np.ndarray, x: np.ndarray) -> sp.csr_array:
         """Return the (n, m) weights of the nodes around columns."""
-        node, weight = _corners(y, x, self.spacing_px, self.across)
-        place = np.minimum(np.searchsorted(self.nodes, node), self.size - 1)
-        weight = weight * (self.nodes[place] == node)
+        place, weight = self._corners(y, x)
         rows = np.tile(np.arange(len(y)), 4)
         return sp.coo_array(
             (weight.ravel(), (rows, place.ravel())), shape=(len(y), self.size)
@@ -128,10 +109,19 @@ class Ground:
 
     def at_columns(self, values: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return the (n,) level at columns."""
-        node, weight = _corners(y, x, self.spacing_px, self.across)
-        place = np.minimum(np.searchsorted(self.nodes, node), self.size - 1)
-        weight = weight * (self.nodes[place] == node)
+        place, weight = self._corners(y, x)
         return (weight * values[place]).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12)
+
+    def _corners(self, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (4, n) places in ``nodes`` around points and their weights, 0 where not used."""
+        across = self.grid[1]
+        top, left = np.floor(y / self.spacing_px), np.floor(x / self.spacing_px)
+        dy, dx = y / self.spacing_px - top, x / self.spacing_px - left
+        first = (top * across + left).astype(np.int64)
+        node = np.stack([first, first + 1, first + across, first + across + 1])
+        weight = np.stack([(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx])
+        place = np.minimum(np.searchsorted(self.nodes, node), self.size - 1)
+        return place, weight * (self.nodes[place] == node)
 
 
 def scaled(matrix: sp.csr_array, by: np.ndarray) -> sp.csr_array:
@@ -147,18 +137,6 @@ def _level(observed: np.ndarray, *, positive: bool) -> float:
     mean = float(observed.mean())
     low = np.sort(observed)[: max(1, len(observed) // 4)].mean()
     return max(float(low), 0.1 * mean)
-
-
-def _corners(
-    y: np.ndarray, x: np.ndarray, spacing_px: float, across: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (4, k) nodes around points and their bilinear weights."""
-    top, left = np.floor(y / spacing_px), np.floor(x / spacing_px)
-    dy, dx = y / spacing_px - top, x / spacing_px - left
-    first = (top * across + left).astype(np.int64)
-    node = np.stack([first, first + 1, first + across, first + across + 1])
-    weight = np.stack([(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx])
-    return node, weight
 
 
 def _differences(nodes: np.ndarray, across: int, spread: float) -> sp.csr_array:

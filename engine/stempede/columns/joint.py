@@ -7,17 +7,23 @@ estimates and their covariance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
 from stempede.columns.footprint import Footprint
-from stempede.columns.gaussians import Profiles, Shape, profiles
+from stempede.columns.gaussians import Shape
 from stempede.columns.ground import Ground, scaled
 from stempede.columns.noise import Noise
 from stempede.columns.normal import Normal
 from stempede.columns.widths import log_slopes, shape_prior
+from stempede_kernels import frame_fit
+
+_CHUNK = 256
+"""Columns whose pixels are listed at a time."""
 
 
 @dataclass(frozen=True)
@@ -75,88 +81,126 @@ class Problem:
 
 @dataclass(frozen=True)
 class System:
-    """What is known at one state: expected values, derivatives and the normal equations."""
+    """What is known at one state: expected values, likelihood and the normal equations.
+
+    Parameters
+    ----------
+    gaussians : (n, 5) float64 array
+        Places and inverse covariances of the columns.
+    observed, expected, likelihood : (p,) float64 array
+        Of the pixels read.
+    objective : float
+        Log-likelihood and the penalty of the ground.
+    """
 
     problem: Problem
     state: State
     pairs: Footprint
     ground: Ground
+    gaussians: np.ndarray
     observed: np.ndarray
     expected: np.ndarray
-    parts: Profiles
     likelihood: np.ndarray
     objective: float
     steps: int = 0
 
-    def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return derivatives of expected values by y, x, intensity (3, e) and shape (p, s)."""
-        value = self.parts.value * self.problem.moves[self.pairs.column]
-        own = self.state.intensity[self.pairs.column] * value
-        local = np.stack([own * self.parts.by_y, own * self.parts.by_x, value])
-        if not self.problem.free_shape:
-            return local, np.zeros((self.pairs.n_pixels, 0))
-        kind = self.problem.species[self.pairs.column]
-        by_size = own * self.parts.by_size
-        n_species = len(self.state.shape.log_sigma)
-        dense = [self.pairs.sum_at_pixels(by_size * (kind == s)) for s in range(n_species)]
-        dense += [self.pairs.sum_at_pixels(own * d) for d in self.parts.by_stretch]
-        return local, np.stack(dense, axis=1)
+    @cached_property
+    def share(self) -> np.ndarray | float:
+        """Share of the scans that cover each of the pixels read."""
+        exposure = self.problem.exposure
+        return 1.0 if exposure is None else self.pairs.at_pixels(exposure)
+
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """(n, 3) factors that make slopes by y, x and 1 derivatives by y, x and intensity."""
+        intensity = self.state.intensity
+        return np.column_stack([intensity, intensity, np.ones(len(intensity))])
 
     def normal(self) -> Normal:
         """Return the information and the score of all parameters.
 
         Between columns and ground the information takes the ground as even over a column.
         """
-        local, dense = self.derivatives()
-        pairs, ground = self.pairs, self.ground.matrix
         score, weight = self.problem.noise.score_information(self.observed, self.expected)
-        weighted = local * weight[pairs.pixel]
+        share, pairs = self.share, self.pairs
+        weights = pairs.image(weight * share**2)
+        dense = self._by_shape()
+        fields = np.concatenate([[score * share, weight * share], dense * weight * share])
+        images = pairs.images(fields)
+        sums = self.gathered(images, self.problem.moves) * self.scale[:, None]
         corners = self.ground.corners(self.state.y, self.state.x)
-        total = [pairs.sum_over_column(part) for part in weighted]
-        between = sp.vstack([scaled(corners, part) for part in total], format="csr")
-        seen = scaled(ground, weight)
-        under = self.ground.information(weight)
-        own = self._columns(local, weighted)
-        information = sp.block_array([[own, between], [between.T, under]], format="csr")
-        heavy = dense * weight[:, None]
-        cross = np.concatenate([self._onto_columns(local, heavy), seen.T @ dense])
+        between = sp.vstack([scaled(corners, sums[:, 1, p]) for p in range(3)], format="csr")
+        on_ground = self.ground.sums(images)
+        n = len(self.state.y)
+        cross = np.concatenate([sums[:, 2:].swapaxes(0, 1).T.reshape(3 * n, -1), on_ground[2:].T])
         gradient = np.concatenate(
             [
-                self._onto_columns(local, score[:, None])[:, 0],
-                ground.T @ score - self.ground.penalty @ self.state.ground,
-                dense.T @ score,
+                sums[:, 0].T.ravel(),
+                on_ground[0] - self.ground.penalty @ self.state.ground,
+                dense @ score,
             ]
         )
-        block = dense.T @ heavy
+        block = (dense * weight) @ dense.T
         self._add_priors(gradient, block)
-        return Normal(len(self.state.y), information, cross, block, gradient)
+        own, columns = self._columns(weights)
+        under = self.ground.information(weights)
+        return Normal(own, columns, between, under, cross, block, gradient)
 
-    def _onto_columns(self, local: np.ndarray, fields: np.ndarray) -> np.ndarray:
-        """Return (3 n, s) sums over each column's pixels of derivatives times (p, s) fields."""
-        found = np.empty((3, len(self.state.y), fields.shape[1]))
-        for k in range(fields.shape[1]):
-            there = fields[self.pairs.pixel, k]
-            for p in range(3):
-                found[p, :, k] = self.pairs.sum_over_column(local[p] * there)
-        return found.reshape(3 * len(self.state.y), fields.shape[1])
+    def gathered(self, images: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """Return (n, k, 3) sums of (k, h, w) images times profiles and their slopes."""
+        pairs = self.pairs
+        return frame_fit.gather(images, self.gaussians, pairs.centres, pairs.radius, active)
 
-    def _columns(self, local: np.ndarray, weighted: np.ndarray) -> sp.csr_array:
-        """Return the information of columns among each other."""
-        pairs, n = self.pairs, len(self.state.y)
-        shared = pairs.overlaps
-        first, second = weighted[:, shared.first], local[:, shared.second]
-        own, rows, columns, values = np.arange(n), [], [], []
-        single = {}
-        for p in range(3):
-            for q in range(3):
-                if p <= q:
-                    single[p, q] = single[q, p] = pairs.sum_over_column(weighted[p] * local[q])
-                both = np.bincount(shared.number, first[p] * second[q], minlength=len(shared.one))
-                rows += [own + p * n, shared.one + p * n, shared.other + q * n]
-                columns += [own + q * n, shared.other + q * n, shared.one + p * n]
-                values += [single[p, q], both, both]
-        where = (np.concatenate(rows), np.concatenate(columns))
-        return sp.coo_array((np.concatenate(values), where), shape=(3 * n, 3 * n)).tocsr()
+    def light_moved(self, axis: int) -> np.ndarray:
+        """Return (p,) derivatives of expected values by a shift of all fitted columns."""
+        forms = np.zeros((len(self.gaussians), 1, 6))
+        forms[:, 0, 1 + axis] = self.state.intensity * self.problem.moves
+        return self._drawn(forms)[0]
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield columns, the entry that each begins with, and entries' pixels and profiles.
+
+        Pixels are places among those read.
+        """
+        pairs = self.pairs
+        number = np.cumsum(pairs.used.ravel()) - 1
+        for first in range(0, len(self.gaussians), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            start, flat, value = frame_fit.entries(
+                pairs.used, self.gaussians[part], pairs.centres[part], pairs.radius
+            )
+            pixel = number[flat]
+            share = self.share if isinstance(self.share, float) else self.share[pixel]
+            yield part, start, pixel, value * share
+
+    def _drawn(self, forms: np.ndarray) -> np.ndarray:
+        """Return (k, p) sums of profiles times (n, k, 6) forms."""
+        return _drawn(self.gaussians, forms, self.pairs) * self.share
+
+    def _by_shape(self) -> np.ndarray:
+        """Return (s, p) derivatives of expected values by widths and stretch."""
+        if not self.problem.free_shape:
+            return np.zeros((0, self.pairs.n_pixels))
+        forms = self.state.shape.forms(self.problem.species)
+        light = self.state.intensity * self.problem.moves
+        return self._drawn(forms * light[:, None, None])
+
+    def _columns(self, weights: np.ndarray) -> tuple[np.ndarray, sp.csr_array]:
+        """Return the (n, 3, 3) information of each column, and that of all among each other."""
+        pairs, scale = self.pairs, self.scale
+        own = frame_fit.squares(
+            weights, self.gaussians, pairs.centres, pairs.radius, self.problem.moves
+        )
+        own *= scale[:, :, None] * scale[:, None, :]
+        both = frame_fit.products(
+            weights, self.gaussians, pairs.anchors, pairs.close_px, pairs.pairs
+        )
+        one, other = pairs.pairs.T
+        both *= scale[one][:, :, None] * scale[other][:, None, :]
+        order, empty = pairs.pattern
+        values = np.concatenate([own, both, both.swapaxes(1, 2)]).ravel()[order]
+        shape = empty.shape
+        return own, sp.csr_array((values, empty.indices, empty.indptr), shape=shape)
 
     def _add_priors(self, gradient: np.ndarray, block: np.ndarray) -> None:
         if not self.problem.free_shape:
@@ -180,25 +224,22 @@ class System:
 
 def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> System:
     """Evaluate the model at a state."""
-    parts = profiles(
-        pairs, state.y, state.x, state.shape, problem.species, stretch=problem.free_shape
-    )
+    gaussians = state.shape.gaussians(state.y, state.x, problem.species)
+    forms = np.zeros((len(gaussians), 1, 6))
+    forms[:, 0, 0] = state.intensity
+    expected = _drawn(gaussians, forms, pairs)[0]
+    expected += pairs.at_pixels(ground.surface(state.ground, pairs.used.shape))
     if problem.exposure is not None:
-        share = problem.exposure.ravel()[pairs.flat]
-        parts = replace(parts, value=parts.value * share[pairs.pixel])
-    expected = pairs.sum_at_pixels(state.intensity[pairs.column] * parts.value)
-    expected += ground.matrix @ state.ground
-    observed = problem.electrons.ravel()[pairs.flat]
+        expected *= pairs.at_pixels(problem.exposure)
+    observed = pairs.at_pixels(problem.electrons)
     likelihood = problem.noise.log_likelihood(observed, expected)
     rough = 0.5 * float(state.ground @ (ground.penalty @ state.ground))
+    objective = float(likelihood.sum()) - rough
     return System(
-        problem,
-        state,
-        pairs,
-        ground,
-        observed,
-        expected,
-        parts,
-        likelihood,
-        float(likelihood.sum()) - rough,
+        problem, state, pairs, ground, gaussians, observed, expected, likelihood, objective
     )
+
+
+def _drawn(gaussians: np.ndarray, forms: np.ndarray, pairs: Footprint) -> np.ndarray:
+    images = frame_fit.draw(gaussians, pairs.centres, pairs.radius, forms, pairs.used.shape)
+    return pairs.at_pixels(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,42 +25,69 @@ class Normal:
 
     Parameters
     ----------
-    n : int
-        Columns.
-    local : (m, m) sparse array
-        Information of columns and ground.
-    cross : (m, s) float64 array
+    own : (n, 3, 3) float64 array
+        Information of each column.
+    columns : (3 n, 3 n) sparse array
+        Of the columns among each other.
+    between : (3 n, m) sparse array
+        Of columns and ground.
+    under : (m, m) sparse array
+        Of the ground.
+    cross : (3 n + m, s) float64 array
         Between these and the shape.
     shape : (s, s) float64 array
         Of the shape.
-    score : (m + s,) float64 array
+    score : (3 n + m + s,) float64 array
     """
 
-    n: int
-    local: sp.csr_array
+    own: np.ndarray
+    columns: sp.csr_array
+    between: sp.csr_array
+    under: sp.csr_array
     cross: np.ndarray
     shape: np.ndarray
     score: np.ndarray
 
+    @property
+    def n(self) -> int:
+        """Number of columns."""
+        return len(self.own)
+
+    @cached_property
+    def local(self) -> sp.csr_array:
+        """Information of columns and ground."""
+        blocks = [[self.columns, self.between], [self.between.T, self.under]]
+        return sp.block_array(blocks, format="csr")
+
     def step(self, damping: np.ndarray) -> np.ndarray:
-        """Solve the equations damped by (m + s,) shares of the diagonal.
+        """Solve the equations damped by shares of the diagonal, one for each unknown.
 
         By conjugate gradients on blocks of each column.
         """
-        diagonal = np.concatenate([self.local.diagonal(), np.diag(self.shape)])
+        own = self.own[:, [0, 1, 2], [0, 1, 2]].T.ravel()
+        diagonal = np.concatenate([own, self.under.diagonal(), np.diag(self.shape)])
         ridge = damping * diagonal + self._floor(diagonal)
         precondition = self._blocks(ridge)
-        m = self.local.shape[0]
+        k, m = 3 * self.n, len(self.cross)
+        on_ground = self.between.T.tocsr()
 
         def times(v: np.ndarray) -> np.ndarray:
-            top = self.local @ v[:m] + self.cross @ v[m:]
-            return np.concatenate([top, self.cross.T @ v[:m] + self.shape @ v[m:]]) + ridge * v
+            columns, ground, shape = v[:k], v[k:m], v[m:]
+            top = np.concatenate(
+                [
+                    self.columns @ columns + self.between @ ground,
+                    on_ground @ columns + self.under @ ground,
+                ]
+            )
+            bottom = self.cross.T @ v[:m] + self.shape @ shape
+            return np.concatenate([top + self.cross @ shape, bottom]) + ridge * v
 
         return _conjugate_gradients(times, precondition, self.score)
 
     def position_information(self) -> np.ndarray:
         """Return (n,) information of a column's position, mean over the axes, others fixed."""
-        return self.local.diagonal()[: 2 * self.n].reshape(2, self.n).mean(axis=0)
+        mean: np.ndarray = 0.5 * (self.own[:, 0, 0] + self.own[:, 1, 1])
+        return mean
 
     def covariance(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return (n, 3, 3) covariances of y, x, intensity of each column.
@@ -72,8 +100,8 @@ class Normal:
         y, x : (n,) float64 array
             Where the columns stand, px.
         """
-        size, m = self.local.shape[0] + len(self.shape), self.local.shape[0]
-        if size <= _DENSE:
+        m = len(self.cross)
+        if m + len(self.shape) <= _DENSE:
             return self._block_of(np.arange(self.n), np.arange(m))
         found = np.empty((self.n, 3, 3))
         for tile in _tiles(y, x):
@@ -109,15 +137,11 @@ class Normal:
 
     def _blocks(self, ridge: np.ndarray):  # type: ignore[no-untyped-def]
         """Return the preconditioner: columns one by one, the ground, and the shape."""
-        n, m = self.n, self.local.shape[0]
-        own: np.ndarray = np.zeros((n, 3, 3))
-        for p in range(3):
-            for q in range(3):
-                part = self.local[p * n : (p + 1) * n, q * n : (q + 1) * n]
-                own[:, p, q] = part.diagonal()
-            own[:, p, p] += ridge[p * n : (p + 1) * n]
+        n, m = self.n, len(self.cross)
+        own = self.own.copy()
+        own[:, [0, 1, 2], [0, 1, 2]] += ridge[: 3 * n].reshape(3, n).T
         own = np.linalg.inv(own)
-        ground = splu((self.local[3 * n :, 3 * n :] + sp.diags_array(ridge[3 * n : m])).tocsc())
+        ground = splu((self.under + sp.diags_array(ridge[3 * n : m])).tocsc())
         shape = self.shape + np.diag(ridge[m:])
 
         def apply(v: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import cho_solve_banded, cholesky_banded
 
 from stempede.columns.joint import System
+from stempede_kernels import frame_fit
 
 _CORRELATIONS = (0.0, 0.3, 0.6)
 _RATIOS = np.geomspace(0.02, 50, 15)
@@ -73,13 +74,12 @@ def take_out(
     jitter : (Jitter, Jitter)
         Along y and x.
     """
-    local, _ = system.derivatives()
     score, weight = system.problem.noise.score_information(system.observed, system.expected)
     change = np.zeros((len(covariance), 3))
     total = covariance.copy()
     found = []
     for axis in (0, 1):
-        lines = _lines(system, local, score, weight, axis, covariance)
+        lines = _lines(system, score, weight, axis, covariance)
         jitter, precision = _variance(lines, _MOST * float(system.state.shape.sigma_px.min()))
         found.append(jitter)
         if precision is None:
@@ -94,27 +94,23 @@ def take_out(
 
 def _lines(
     system: System,
-    local: np.ndarray,
     score: np.ndarray,
     weight: np.ndarray,
     axis: int,
     covariance: np.ndarray,
 ) -> _Lines:
-    pairs, n = system.pairs, len(covariance)
-    row = pairs.y.astype(np.int64)
-    low, n_rows = int(row.min(initial=0)), int(row.max(initial=0)) - int(row.min(initial=0)) + 1
-    row = row - low
-    by_shift = -pairs.sum_at_pixels(local[axis])
-    first = np.full(n, n_rows)
-    np.minimum.at(first, pairs.column, row[pairs.pixel])
-    span = int((row[pairs.pixel] - first[pairs.column]).max(initial=0)) + 1
-    first = np.minimum(first, n_rows - span)
-    slot = pairs.column * span + row[pairs.pixel] - first[pairs.column]
-    across = (weight * by_shift)[pairs.pixel]
-    cross = np.stack(
-        [np.bincount(slot, across * part, minlength=n * span).reshape(n, span) for part in local],
-        axis=1,
+    pairs, share = system.pairs, system.share
+    half = int(pairs.radius)
+    low = int(pairs.centres[:, 0].min(initial=0)) - half
+    first = pairs.centres[:, 0] - half - low
+    span, n_rows = 2 * half + 1, int(first.max(initial=0)) + 2 * half + 1
+    row = pairs.flat // pairs.used.shape[1] - low
+    by_shift = -system.light_moved(axis)
+    across = pairs.image(weight * by_shift * share)
+    cross = frame_fit.row_sums(
+        across, system.gaussians, pairs.centres, pairs.radius, system.problem.moves
     )
+    cross = (cross * system.scale[:, None]).swapaxes(1, 2)
     gain = np.einsum("npq,nqr->npr", covariance, cross)
     explained = np.einsum("npr,nps->nrs", cross, gain)
     band = np.zeros((span, n_rows))
