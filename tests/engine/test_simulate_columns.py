@@ -173,6 +173,28 @@ def test_bromine_lowers_x_and_thin_rims_lower_all():
     assert np.all(t["br_fraction"][t["species"] == "Cs"] == 0)
 
 
+def test_columns_that_alternate_along_the_beam_are_drawn_out_as_told():
+    spread = {"x_spread_pm": 24.0, "pbx_spread_pm": 18.0, "pbx_spread_deg": 30.0}
+    dot = Dot(cells=(1, 1), rotation_deg=20.0, tilt=Tilt(core_deg=0.0), **spread)
+    scan = replace(SMALL, dose_e_per_A2=2e6, sigma_nm=(0.03, 0.03, 0.03), background=0.0)
+    image, truth = render(Scene((dot,), scan), 0)
+    columns = truth["truth_columns"]
+    apart = np.select([columns["species"] == "X", columns["species"] == "Cs"], [24.0, 0.0], 18.0)
+    np.testing.assert_allclose(columns["spread_px"], apart / 15)
+    along = {"Pb+X": 50.0, "a": 110.0, "b": 20.0}
+    y, x = np.indices(image.shape)
+    for cy, cx, name, i in zip(*(columns[n] for n in ("y_px", "x_px", "species", "i"))):
+        if name == "Cs":
+            continue
+        here = np.hypot(y - cy, x - cx) < 10
+        turn = np.deg2rad(along["Pb+X" if name == "Pb+X" else "a" if i % 1 else "b"])
+        axis = np.sin(turn) * (y - cy) + np.cos(turn) * (x - cx)
+        beside = np.cos(turn) * (y - cy) - np.sin(turn) * (x - cx)
+        weight = image[here] / image[here].sum()
+        excess = weight @ (axis[here] ** 2 - beside[here] ** 2)
+        assert np.sqrt(excess) * 15 == pytest.approx(18 if name == "Pb+X" else 24, rel=0.02)
+
+
 def test_counts_are_poisson_and_the_analog_detector_adds_its_own():
     scan = Scan(height_px=300, width_px=280, dose_e_per_A2=4000, background=5e-3)
     away = Dot(cells=(1, 1), centre_px=(-500.0, -500.0))

@@ -129,7 +129,8 @@ def _record(
 ) -> tuple[np.ndarray, dict[str, Table]]:
     scan = scene.scan
     parts = [_placed(scan, b["columns"], c) for b, c in zip(built, centres, strict=True)]
-    every = [*parts, disorder]
+    halves = [_halves(p, b["columns"]) for p, b in zip(parts, built, strict=True)]
+    every = [*halves, disorder]
     drawn = Gaussians(
         *(np.concatenate([getattr(p, k) for p in every]) for k in ("y", "x", "intensity", "sigma"))
     )
@@ -146,6 +147,16 @@ def _placed(scan: Scan, columns: dict[str, np.ndarray], centre: np.ndarray) -> G
         scan.intensities()[species] * columns["strength"],
         scan.sigmas_px()[species],
     )
+
+
+def _halves(part: Gaussians, columns: dict[str, np.ndarray]) -> Gaussians:
+    """Return what is drawn of a dot: two Gaussians for a column whose halves stand apart."""
+    dy, dx = columns["spread_dy"], columns["spread_dx"]
+    apart = np.hypot(dy, dx) > 0
+    strength = part.intensity * np.where(apart, 0.5, 1.0)
+    one = part.y + dy, part.x + dx, strength, part.sigma
+    two = part.y - dy, part.x - dx, strength, part.sigma
+    return Gaussians(*(np.concatenate([p, q[apart]]) for p, q in zip(one, two)))
 
 
 def _centres(scene: Scene, built: list[dict[str, Any]], rng: np.random.Generator) -> np.ndarray:
@@ -218,6 +229,7 @@ def _truth(
         kept = {"intensity": part.intensity, "sigma_px": part.sigma}
         named = {"species": np.array(SPECIES)[c["species"]], "i": c["i"], "j": c["j"]}
         inside = (y >= 0) & (y <= scan.height_px - 1) & (x >= 0) & (x <= scan.width_px - 1)
+        kept["spread_px"] = np.hypot(c["spread_dy"], c["spread_dx"])
         row = {**key, "y_px": y, "x_px": x, **named, **kept, "br_fraction": c["br_fraction"]}
         columns.append(Table(TRUTH_COLUMNS, {**row, "inside": inside}))
         y, x = scan.recorded(s["dy"] + centre[0], s["dx"] + centre[1])

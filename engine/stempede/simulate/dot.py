@@ -57,6 +57,11 @@ class Dot:
         Share of Br at low and high a; columns scatter binomially when ``br_atoms`` > 0.
     br_atoms : int
         X atoms in a column, for that scatter.
+    x_spread_pm : float
+        Tilt that alternates along the beam: half of each X column stands this far to one side
+        across its bond, half to the other.
+    pbx_spread_pm, pbx_spread_deg : float
+        The same of the B columns, along a direction against a.
     """
 
     cells: tuple[int, int] = (8, 8)
@@ -76,6 +81,9 @@ class Dot:
     br_low: float = 0.0
     br_high: float = 0.0
     br_atoms: int = 0
+    x_spread_pm: float = 0.0
+    pbx_spread_pm: float = 0.0
+    pbx_spread_deg: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rim not in RIMS:
@@ -108,7 +116,8 @@ def build(dot: Dot, pixel_size_nm: float, rng: np.random.Generator) -> dict[str,
     -------
     dict
         ``columns``: species index, i, j, dy, dx (px from the dot's centre), strength (relative to
-        the species), br_fraction. ``sites``: i, j, dy, dx, tilt_deg, layer, domain.
+        the species), br_fraction, spread_dy and spread_dx (px, from the column's middle to
+        that of one of its halves). ``sites``: i, j, dy, dx, tilt_deg, layer, domain.
         ``a_px``, ``b_px``: (dy, dx). ``rotation_deg``.
     """
     outline = dot.outline()
@@ -127,6 +136,7 @@ def build(dot: Dot, pixel_size_nm: float, rng: np.random.Generator) -> dict[str,
     shape = _Shape(outline, layer, signed, grid_i, grid_j, vectors, centre)
     x, angles = _bridges(dot, shape)
     columns = _columns(dot, shape, x, gone, rng)
+    columns |= _spread(dot, shape, columns, pixel_size_nm)
     here = np.nonzero(outline & ~gone)
     sites = {
         "i": grid_i[here].astype(float),
@@ -237,6 +247,22 @@ def _columns(
     drop = np.select([species == 0, species == 2], [1 - _BR_IN_PBX, 1 - _BR_IN_X], 0.0)
     strength = strength * (1.0 - drop * br)
     return {"species": species, "i": i, "j": j, **place, "strength": strength, "br_fraction": br}
+
+
+def _spread(
+    dot: Dot, shape: _Shape, columns: dict[str, np.ndarray], pixel_size_nm: float
+) -> dict[str, np.ndarray]:
+    """Return how far, along y and x, one half of each column stands from its middle."""
+    a, b = shape.vectors / np.hypot(*shape.vectors.T)[:, None]
+    # X at half i bridge along a, the others along b; across turns (dy, dx) to (dx, -dy)
+    along_a = columns["i"] % 1 > 0
+    across = np.where(along_a[:, None], [a[1], -a[0]], [b[1], -b[0]])
+    turn = np.deg2rad(dot.pbx_spread_deg) + np.arctan2(a[0], a[1])
+    ways = np.stack([np.broadcast_to([np.sin(turn), np.cos(turn)], across.shape), across])
+    lengths = np.array([dot.pbx_spread_pm, 0.0, dot.x_spread_pm])[columns["species"]]
+    own = ways[(columns["species"] == 2).astype(int), np.arange(len(across))]
+    dy, dx = (own * (lengths * 1e-3 / pixel_size_nm)[:, None]).T
+    return {"spread_dy": dy, "spread_dx": dx}
 
 
 def _corners(dot: Dot, shape: _Shape) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ TRUTH_COLUMNS = declare(
             _f("j"),
             _f("intensity", "electrons", "integral of the Gaussian"),
             _f("sigma_px", "px"),
+            _f("spread_px", "px", "from its middle to either half, where it alternates"),
             _f("br_fraction"),
             Field("inside", "bool", "", "the position lies in the frame"),
         ),

@@ -28,6 +28,8 @@ class Lattices:
         See ``tilt_field.Tilt``; ``wall`` 999 is none.
     br_low, br_high, br_atoms
         Halide mixing along a.
+    x_spread_pm, pbx_spread_pm, pbx_spread_deg
+        Tilt that alternates along the beam.
     carbon, patches, amorphous
         Film texture, patches of thick film, patches without order.
     jitter_x_nm, jitter_y_nm, drift_y_nm, drift_x_nm
@@ -67,6 +69,9 @@ class Lattices:
     br_low: float = 0.0
     br_high: float = 0.0
     br_atoms: int = 0
+    x_spread_pm: float = 0.0
+    pbx_spread_pm: float = 0.0
+    pbx_spread_deg: float = 0.0
     carbon: float = 0.1
     patches: int = 0
     amorphous: int = 0
@@ -112,6 +117,9 @@ class Lattices:
             br_low=self.br_low,
             br_high=self.br_high,
             br_atoms=self.br_atoms,
+            x_spread_pm=self.x_spread_pm,
+            pbx_spread_pm=self.pbx_spread_pm,
+            pbx_spread_deg=self.pbx_spread_deg,
         )
 
     def _scan(self) -> Scan:
