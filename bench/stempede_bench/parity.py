@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stempede_bench.cases.route import prepared_route
+from stempede_bench.cases.route import Prepared, frames_in_memory
+from stempede_bench.contract import Scene
 from stempede_bench.inputs import simulated
 
 TOLERANCES = {"y_px": 0.05, "x_px": 0.05, "equivalent_diameter_px": 0.05, "contrast": 0.5}
@@ -19,14 +20,14 @@ LEAST_SHARE = 0.995
 
 def compare() -> dict[str, Any]:
     """Run the route on both devices and match their particles by place."""
-    images, _ = simulated(2, 1024)
+    images, _ = simulated(Scene(side=1024, batch=2))
     tables, ledger = [], {}
     for device in ("cpu", "gpu"):
-        _, backend, route = prepared_route(images, device)
+        route = Prepared.of(frames_in_memory(images), device=device)
         batch = route([0, 1])
         table = batch.tables["particles"]
         tables.append({k: _host(table[k]) for k in ("frame", *TOLERANCES)})
-        ledger = backend.ledger.as_dict()
+        ledger = route.backend.ledger.as_dict()
     share = matched_share(*tables)
     between = {k: v for book in ledger.values() for k, v in book.items() if k != "read"}
     return {
@@ -54,13 +55,13 @@ def matched_share(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> flo
 
 def speed(repeats: int = 10) -> dict[str, Any]:
     """Time the route per frame on the GPU, one batch of 2048 x 2048 frames at a time."""
-    images, labels = simulated(2)
-    _, backend, route = prepared_route(images, "gpu")
+    images, labels = simulated(Scene(batch=2))
+    route = Prepared.of(frames_in_memory(images), device="gpu")
     seconds = []
     for _ in range(repeats + 2):
         start = time.perf_counter()
         route([0, 1])
-        backend.xp.cuda.Device().synchronize()
+        route.backend.xp.cuda.Device().synchronize()
         seconds.append((time.perf_counter() - start) / len(images))
     q1, median, q3 = np.percentile(seconds[2:], (25, 50, 75))
     per_minute = 60 * labels.max(axis=(1, 2)).mean() / median

@@ -45,3 +45,34 @@ def segment(image: np.ndarray) -> np.ndarray:
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return segmentation.watershed(-depth, markers, mask=mask).astype(np.int32)
+
+
+def segment_opencv(image: np.ndarray) -> np.ndarray:
+    """Segment as ``segment`` does, with OpenCV where it has the step; its distances are rounded.
+
+    Parameters
+    ----------
+    image : (y, x) array
+        Counts of a bright-field frame.
+
+    Returns
+    -------
+    (y, x) int32 array
+        Labels, 0 on the background.
+    """
+    import cv2
+
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.5)
+    flat = smooth - cv2.blur(smooth, (401, 401))
+    low, high = float(flat.min()), float(flat.max())
+    grey = ((flat - low) * (255 / (high - low))).astype(np.uint8)
+    mask = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
+    _, regions, facts, _ = cv2.connectedComponentsWithStats(mask)
+    mask = (facts[:, cv2.CC_STAT_AREA] > 64)[regions] & (regions > 0)
+    outside = cv2.connectedComponents((~np.pad(mask, 1)).astype(np.uint8), connectivity=4)[1]
+    mask = (outside != outside[0, 0])[1:-1, 1:-1]
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    broad = cv2.GaussianBlur(depth, (0, 0), 2.0)
+    tops = (broad == cv2.dilate(broad, np.ones((17, 17), np.uint8))) & mask
+    markers = cv2.connectedComponents(tops.astype(np.uint8))[1]
+    return segmentation.watershed(-depth, markers, mask=mask).astype(np.int32)

@@ -10,21 +10,22 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed as skimage_watershed
 
-from stempede_bench.contract import Contender, DisagreementError
+from stempede_bench.contract import Case, Contender, DisagreementError, Work
 from stempede_bench.inputs import simulated
 
 
-class _OnMasks:
-    unit = "megapixels"
+class _OnMasks(Case):
+    unit = "kilopixels"
+    varies = ("side", "count", "batch")
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """(1, y, x) bool: where particles are."""
-        return simulated(1)[1] > 0
+        """(b, y, x) bool: where particles are."""
+        return simulated(self.scene)[1] > 0
 
     def items(self) -> int:
-        """Return megapixels per call."""
-        return round(self.mask.size / 1e6)
+        """Return thousands of pixels per call."""
+        return round(self.mask.size / 1e3)
 
 
 class Distance(_OnMasks):
@@ -39,12 +40,16 @@ class Distance(_OnMasks):
 
         mask = self.mask
         return (
-            Contender("stempede_kernels.distance", lambda: distance(mask)[0]),
+            Contender("stempede_kernels.distance", lambda: distance(mask)),
             Contender(
                 "scipy.ndimage.distance_transform_edt",
-                lambda: ndimage.distance_transform_edt(mask[0]),
+                lambda: np.stack([ndimage.distance_transform_edt(frame) for frame in mask]),
             ),
         )
+
+    def work(self) -> Work:
+        """The mask is read, the distance written; two passes along the axes by the method."""
+        return Work(bytes=(1 + 4 + 4 + 4) * self.mask.size)
 
     def agree(self, outputs: Mapping[str, Any]) -> dict[str, float]:
         """Compare the distances, which are exact on both sides."""
@@ -66,16 +71,23 @@ class Watershed(_OnMasks):
         from stempede_kernels.watershed import watershed
 
         mask = self.mask
-        depth = ndimage.distance_transform_edt(mask[0])[None]
+        depth = np.stack([ndimage.distance_transform_edt(frame) for frame in mask])
         height = -np.asarray(depth, np.float32)
-        markers = np.asarray(ndimage.label(depth > 0.7 * depth.max() / 2)[0], np.int32)
+        cores = depth > 0.7 * depth.max() / 2
+        markers = np.stack([np.asarray(ndimage.label(frame)[0], np.int32) for frame in cores])
+
+        def frame_by_frame() -> np.ndarray:
+            frames = zip(height, markers, mask, strict=True)
+            return np.stack([skimage_watershed(h, m, mask=inside) for h, m, inside in frames])
+
         return (
-            Contender("stempede_kernels.watershed", lambda: watershed(height, markers, mask)[0]),
-            Contender(
-                "skimage.segmentation.watershed",
-                lambda: skimage_watershed(height[0], markers[0], mask=mask[0]),
-            ),
+            Contender("stempede_kernels.watershed", lambda: watershed(height, markers, mask)),
+            Contender("skimage.segmentation.watershed", frame_by_frame),
         )
+
+    def work(self) -> Work:
+        """Heights, markers and mask are read, labels written."""
+        return Work(bytes=(4 + 4 + 1 + 4) * self.mask.size)
 
     def agree(self, outputs: Mapping[str, Any]) -> dict[str, float]:
         """Count the pixels that went to another basin."""
