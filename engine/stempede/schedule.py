@@ -20,9 +20,9 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from stempede.errors import InputError, ResultsError
+from stempede.errors import BackendError, InputError, ResultsError
 
 log = logging.getLogger("stempede")
 
@@ -158,11 +158,92 @@ def _through(
             )
 
 
+class Standing(Generic[T]):
+    """Workers that stay, for a run that does not know its tasks beforehand.
+
+    Parameters
+    ----------
+    workers : int
+        Processes of a local cluster; 0 and 1 work in a thread of this process.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead.
+    threads : int
+        Threads per worker for numba, torch and BLAS together.
+    """
+
+    def __init__(self, workers: int, scheduler: str | None = None, threads: int = 1) -> None:
+        self.workers = max(1, workers)
+        self._local = scheduler is None and workers <= 1
+        self._exit = contextlib.ExitStack()
+        self._under_way: dict[Any, tuple[T, Work[T]]] = {}
+        self._deaths = 0
+        if self._local:
+            self._client: Any = self._exit.enter_context(_Thread())
+        else:
+            self._client = self._exit.enter_context(_client(workers, scheduler, threads))
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    @property
+    def tasks(self) -> list[T]:
+        """Tasks that are under way."""
+        return [task for task, _ in self._under_way.values()]
+
+    def submit(self, task: T, work: Work[T]) -> None:
+        """Have a task done; its outcome comes from ``finished``."""
+        self._under_way[self._client.submit(perform, work, task, pure=False)] = (task, work)
+
+    def finished(self) -> list[tuple[T, dict[str, Any] | Exception]]:
+        """Return the tasks that have ended since, with their summaries or what they raised.
+
+        Raises
+        ------
+        ResultsError
+            Workers die one after the other.
+        """
+        ended: list[tuple[T, dict[str, Any] | Exception]] = []
+        for future in [f for f in self._under_way if f.done()]:
+            task, work = self._under_way.pop(future)
+            error = future.exception()
+            if error is None:
+                self._deaths = 0
+                ended.append((task, future.result()))
+            elif type(error).__name__ == "KilledWorker":
+                self._deaths += 1
+                log.warning("a worker died; its frames are tried again one by one")
+                self.submit(work.again(task), work)
+            elif isinstance(error, Exception):
+                ended.append((task, error))
+            else:
+                raise error
+        if self._deaths > DEATHS:
+            raise ResultsError(f"{self._deaths} workers died one after the other; see the memory")
+        return ended
+
+    def close(self) -> None:
+        """End the workers without waiting for what they compute."""
+        self._exit.close()
+
+
+class _Thread(ThreadPoolExecutor):
+    """One thread that takes tasks as a Dask client does."""
+
+    def __init__(self) -> None:
+        super().__init__(1, thread_name_prefix="stempede-measure")
+
+    def submit(self, function: Any, *arguments: Any, pure: bool = False) -> Any:  # type: ignore[override]
+        return super().submit(function, *arguments)
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown(wait=True, cancel_futures=True)
+
+
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None, threads: int) -> Iterator[Any]:
     """Connect to a scheduler, or start a quiet local cluster that ends with the block."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is not None:
         try:
@@ -176,7 +257,26 @@ def _client(workers: int, scheduler: str | None, threads: int) -> Iterator[Any]:
             yield client
         return
     with dask.config.set(_settings(threads)), _hidden_main():
-        cluster = LocalCluster(
+        cluster = _local_cluster(workers)
+        client = Client(cluster, set_as_default=False)
+        try:
+            yield client
+        finally:
+            _stop(client, cluster)
+
+
+def _local_cluster(workers: int) -> Any:
+    """Start worker processes on this machine.
+
+    Raises
+    ------
+    BackendError
+        If they cannot be started, as where the system gives no shared memory.
+    """
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=AHEAD,
             processes=True,
@@ -186,11 +286,11 @@ def _client(workers: int, scheduler: str | None, threads: int) -> Iterator[Any]:
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
-        client = Client(cluster, set_as_default=False)
-        try:
-            yield client
-        finally:
-            _stop(client, cluster)
+    except (RuntimeError, OSError) as error:
+        raise BackendError(
+            f"wanted {workers} worker processes, could not start them "
+            f"({error.__cause__ or error}); measure in this one with --workers 1"
+        ) from error
 
 
 def _stop(client: Any, cluster: Any) -> None:

@@ -127,6 +127,7 @@ DOORS: dict[str, str] = {
     "open_arrived": "stempede.io.arriving:open_arrived",
     "announced_labels": "stempede.io.arriving:announced_labels",
     "write_json": "stempede.io.atomic:write_json",
+    "reader": "stempede.io.sources:SourceReader",
     "natural_key": "stempede.io.listing:natural_key",
     "curate": "stempede.particles.curation:apply_exclusions",
 }

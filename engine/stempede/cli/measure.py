@@ -86,7 +86,7 @@ def run(
         workers=workers,
         scheduler=scheduler,
         memory_bytes=parse_bytes(memory),
-        keep=_maps(keep),
+        keep=maps_of_option(keep),
     )
     session = Session.open(
         source,
@@ -128,9 +128,12 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped, or set particles aside without measuring anew."""
+    from stempede.live import is_watched
     from stempede.session import RunOptions, Session
 
     machine = None
+    if is_watched(run):
+        finish_watched(run, quiet=quiet, as_json=as_json, allowed=allow_problems, exclude=exclude)
     if workers is not None or scheduler is not None:
         machine = RunOptions(workers=workers, scheduler=scheduler)
     session = Session.resume(run, exclude=exclude, options=machine)
@@ -138,6 +141,17 @@ def resume(
         typer.echo(f"{run} is finished; nothing is left to do")
         return
     finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems)
+
+
+def finish_watched(
+    run: Path, *, quiet: bool, as_json: bool, allowed: float, exclude: Path | None = None
+) -> None:
+    """Settle a run that was watched and finish it as any other."""
+    from stempede.live import settle
+    from stempede.session import Session
+
+    settle(run)
+    finish(Session.resume(run, exclude=exclude), quiet=quiet, as_json=as_json, allowed=allowed)
 
 
 def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
@@ -198,7 +212,8 @@ def preview(
     typer.echo(out)
 
 
-def _maps(keep: str | None) -> tuple[str, ...] | None:
+def maps_of_option(keep: str | None) -> tuple[str, ...] | None:
+    """Return the maps that ``--keep`` names."""
     if keep is None:
         return None
     return () if keep == "none" else tuple(name.strip() for name in keep.split(",") if name.strip())

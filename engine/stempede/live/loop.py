@@ -1,0 +1,195 @@
+"""Loop: what goes on while a source is watched."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from stempede.chunk import Chunk, Measuring
+from stempede.errors import ResultsError
+from stempede.frames import FrameRecord
+from stempede.live.events import Events
+from stempede.live.intake import Intake
+from stempede.live.news import News
+from stempede.live.queue import Queue
+from stempede.live.tally import Tally, size_of
+from stempede.live.turn import Turn
+from stempede.prepare import prepare_run
+from stempede.schedule import Standing
+from stempede.stage import door
+
+if TYPE_CHECKING:
+    from stempede.live.watch import Watch
+
+log = logging.getLogger("stempede")
+
+TICK_S = 0.03
+LONGEST_PAUSE_S = 30.0
+
+
+class Loop:
+    """Takes frames, has them measured, says so; until told to stop.
+
+    Parameters
+    ----------
+    watch : Watch
+    results : Results
+        Its run folder, locked.
+    standing : Standing
+    stop : threading.Event
+    """
+
+    def __init__(
+        self, watch: Watch, results: Any, standing: Standing[Chunk], stop: threading.Event
+    ) -> None:
+        self.watch, self.results, self.standing, self.stop = watch, results, standing, stop
+        how = watch.watching
+        self.queue = Queue(results.path)
+        self.events = Events(results.path, watch.events_to)
+        self.tally = Tally(results, size_of(watch.recipe))
+        self.intake = Intake(watch.source, self.queue, self.events, how.give_up_s)
+        self.turn = Turn(self.queue, watch.pipeline, watch.workers, how.policy)
+        self.news = News(results.path, watch.recipe, self.tally, self.events, how.goals)
+        self.work: Measuring | None = None
+        self._done: set[int] = set()
+        self._again: set[int] = set()
+        self._pause_s, self._resume_at = 1.0, 0.0
+        self._last_done_s = time.monotonic()
+
+    def run(self) -> None:
+        """Turn until told to stop, or until there is an end."""
+        source = self.watch.source
+        source.report = self.events
+        source.start()
+        self._recover()
+        self.events("started", source=source.root, known=len(self.queue), policy=self.turn.policy)
+        try:
+            while not self.stop.is_set() and not self._is_over():
+                if not self._turn():
+                    source.wake.wait(TICK_S)
+                    source.wake.clear()
+            while len(self.standing):
+                self._collect()
+                time.sleep(TICK_S)
+        finally:
+            source.stop()
+            self.news.provisional.stop()
+            self._status("stopped", force=True)
+            self.events("stopped", measured=len(self._done), waiting=len(self.queue.waiting))
+
+    def _recover(self) -> None:
+        """Go on where a watcher was left: chunks that are not done are measured."""
+        done = self.results.done_chunks()
+        self.news.recovered()
+        self._done = self.queue.finished(done)
+        self._again = set(range(len(self.queue.chunks))) - done
+
+    def _turn(self) -> bool:
+        """Do what there is to do; whether anything was."""
+        before = len(self.queue), len(self._done), len(self.standing)
+        try:
+            self._collect()
+            if time.monotonic() >= self._resume_at:
+                for n in self.intake.look():
+                    number = self.queue.chunk_of(n)
+                    self._again |= set() if number is None else {number}
+                if self._prepared():
+                    self._start()
+        except ResultsError as error:
+            self._hold(error)
+        self.news.refresh(can_reduce=self.work is not None)
+        self._status("watching")
+        return before != (len(self.queue), len(self._done), len(self.standing))
+
+    def _hold(self, error: Exception) -> None:
+        """Wait before the disk is tried again, longer each time; nothing is lost meanwhile."""
+        self._resume_at = time.monotonic() + self._pause_s
+        self.events("problem", stage="write", reason=str(error), retry_s=self._pause_s)
+        log.warning("%s; tried again in %g s", error, self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _prepared(self) -> bool:
+        """Whether the Prepares have run: they wait for the first frames that can be read."""
+        if self.work is not None:
+            return True
+        recipe, records = self.watch.recipe, list[FrameRecord]()
+        if recipe.of_kind("prepare") and not self.results.run["prepared"]:
+            if len(self.queue) < recipe.prepare_frames:
+                return False
+            sound = (n for n in sorted(self.queue.records) if self.intake.is_sound(n))
+            first = [n for _, n in zip(range(recipe.prepare_frames), sound)]
+            if len(first) < recipe.prepare_frames:
+                return False
+            records = sorted((self.queue.records[n] for n in first), key=_offline_order)
+            self.queue.prepared(r.frame for r in records)
+            self.events("prepared", frames=[r.frame for r in records])
+        backend = self.watch.backend
+        prepared = prepare_run(self.results, recipe, self.intake.frames(records), backend)
+        run, specs = str(self.results.path), recipe.specs("stage")
+        self.work = Measuring(run, specs, prepared, backend.name, self.watch.keep)
+        return True
+
+    def _start(self) -> None:
+        """Give chunks to workers that are free."""
+        assert self.work is not None
+        under_way = {c.number for c in self.standing.tasks}
+        backlog = len(self.queue.waiting) + len(self._again)
+        # one chunk per worker keeps the last frame from queueing behind a busy one
+        room = self.watch.workers * (2 if backlog > 2 * self.watch.workers else 1)
+        while len(self.standing) < room:
+            number = min(self._again - under_way, default=None)
+            if number is None:
+                frames = self.turn.next(self.intake.is_readable)
+                if not frames:
+                    return
+                number = self.queue.chunk(frames, self.turn.number_of(frames))
+            self._again.discard(number)
+            self.results.undo(number)
+            under_way.add(number)
+            records = [self.queue.records[n] for n in self.queue.chunks[number]]
+            self.standing.submit(Chunk(number, self.intake.frames(records)), self.work)
+
+    def _collect(self) -> None:
+        """Take what workers have finished."""
+        for chunk, outcome in self.standing.finished():
+            if isinstance(outcome, Exception):
+                self._again.add(chunk.number)
+                if not isinstance(outcome, ResultsError):
+                    raise outcome
+                self._hold(outcome)
+                continue
+            self._pause_s, self._last_done_s = 1.0, time.monotonic()
+            frames = self.tally.add(chunk.number)
+            self._done |= set(frames)
+            self.news.measured(frames, self.queue.seen_s)
+
+    def _is_over(self) -> bool:
+        how = self.watch.watching
+        if how.frames is not None and len(self._done) >= how.frames:
+            return True
+        if how.end_when_enough and self.news.enough:
+            return True
+        last = max(self.intake.last_news_s, self._last_done_s)
+        idle = how.idle_s is not None and time.monotonic() - last > how.idle_s
+        empty = not len(self.standing) and not self.intake.sights and not self._again
+        return idle and empty and (not self.queue.waiting or self.work is None)
+
+    def _status(self, state: str, *, force: bool = False) -> None:
+        recipe = self.watch.recipe
+        needs = recipe.prepare_frames if recipe.of_kind("prepare") else 0
+        self.news.status(
+            force=force,
+            state=state,
+            seen=len(self.queue),
+            measured=len(self._done),
+            backlog=len(self.queue) - len(self._done),
+            incomplete=self.intake.pending,
+            preparing=None if self.work is not None else [len(self.queue), needs],
+            policy=self.turn.policy,
+        )
+
+
+def _offline_order(record: FrameRecord) -> tuple[Any, int]:
+    return door("natural_key")(record.source), record.page

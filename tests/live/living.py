@@ -1,0 +1,83 @@
+"""What the tests of watched runs share: a small session that is fed into a folder."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+
+import tiny
+from stempede.live import Watch, Watching, resume
+from stempede.live.replay import as_tiff, replay, steps
+from stempede.session import RunOptions, Session
+
+ONE = RunOptions(device="cpu", workers=1)
+
+
+def feed(into: Path, n: int, troubles=(), *, rate: float = 60.0, seed: int = 0) -> threading.Thread:
+    """Begin to feed n frames into a folder; returns the thread, to be joined."""
+    into.mkdir(parents=True, exist_ok=True)
+    plan = steps(n, rate, troubles, seed)
+    thread = threading.Thread(target=replay, args=(tiny.session(n), into, plan))
+    thread.start()
+    return thread
+
+
+def put(into: Path, *frames: int, n: int = 12) -> None:
+    """Write some frames of a session of n, whole."""
+    into.mkdir(parents=True, exist_ok=True)
+    session = tiny.session(n)
+    for k in frames:
+        record = session.records[k]
+        (into / f"frame_{k:05d}.tif").write_bytes(as_tiff(session.reader(record), record))
+
+
+def watched(source: Path, out: Path, *assignments: str, **how) -> Watch:
+    """Return a quick watch with the tiny recipe."""
+    settings = {"quiet_s": 0.08, "poll_s": 0.1, "idle_s": 0.5, "give_up_s": 0.6, **how}
+    return Watch(str(source), tiny.recipe(*assignments), out, ONE, Watching(**settings))
+
+
+def offline(source: Path, out: Path, *assignments: str) -> Session:
+    """Return the finished run of a folder."""
+    session = Session.open(str(source), tiny.recipe(*assignments), out, ONE)
+    session.run()
+    return session
+
+
+def events(out: Path, kind: str = "") -> list[dict]:
+    """Return the events of a run."""
+    lines = (out / "live" / "events.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    return [e for e in found if not kind or e["event"] == kind]
+
+
+def assert_as_offline(live: Path, other: Session) -> None:
+    """Hold a settled run equal to an offline one, rows joined on source and page."""
+    results = resume(live)
+    assert results.run["state"] == "done"
+    assert results.run["prepared"] == other.results.run["prepared"]
+    assert set(results.tables()) == set(other.results.tables())
+    keys = {}
+    for name, run in (("live", results), ("offline", other.results)):
+        frames = run.read("frames")
+        keys[name] = {
+            (s, p): n
+            for s, p, n in zip(frames["source"], frames["page"], frames["frame"].tolist())
+        }
+    assert set(keys["live"]) == set(keys["offline"])
+    number = {n: keys["offline"][key] for key, n in keys["live"].items()}
+    for name in results.tables():
+        a, b = results.read(name), other.results.read(name)
+        assert a.schema == b.schema, name
+        if "frame" in a.schema.names:
+            renumbered = np.array([number[n] for n in a["frame"].tolist()], np.int64)
+            a = a.with_columns({"frame": renumbered})
+            a = a.take(np.argsort(a["frame"], kind="stable"))
+        for field in a.schema.names:
+            if a[field].dtype.kind == "f" and "frame" not in a.schema.names:
+                np.testing.assert_allclose(a[field], b[field], rtol=1e-9, err_msg=f"{name}.{field}")
+            else:
+                np.testing.assert_array_equal(a[field], b[field], err_msg=f"{name}.{field}")

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+import tiny
+from living import ONE, assert_as_offline, events, feed, offline, put, watched
+from stempede.errors import InputError, ResultsError
+from stempede.live import Goal, Watch, Watching, is_watched, resume
+from stempede.live.replay import TROUBLES
+from stempede.session import Session
+
+
+def test_a_watched_folder_gives_the_offline_tables(tmp_path) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    feeding = feed(source, 12)
+    watched(source, run).run()
+    feeding.join()
+    assert is_watched(run)
+    assert sorted(e["frame"] for e in events(run, "measured")) == list(range(12))
+    assert_as_offline(run, offline(source, tmp_path / "offline"))
+    assert not is_watched(run)
+
+
+@pytest.mark.parametrize("policy", ["all", "latest-first"])
+def test_all_troubles_of_a_microscope_at_once(tmp_path, policy) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    feeding = feed(source, 24, TROUBLES, rate=40, seed=3)
+    watched(source, run, policy=policy, idle_s=0.8).run()
+    feeding.join()
+    seen = [e["frame"] for e in events(run, "measured")]
+    assert sorted(set(seen)) == list(range(24))
+    assert_as_offline(run, offline(source, tmp_path / "offline"))
