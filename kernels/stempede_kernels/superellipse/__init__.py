@@ -100,9 +100,9 @@ def fit(labels: Any, frame: Any, label: Any, box: Any, *, guess: Any | None = No
         Index into `labels` and value of each region.
     box : (n, 4) array of int
         y0, x0, y1, x1 of each region, ends excluded.
-    guess : (n, 3) array of float, optional
-        p, d (a real number), L to start from: then only the two integers around d are tried,
-        and 2. Without it, or where it is NaN, 1 … 6 are tried.
+    guess : (n, 6, 2, 2) array of float, optional
+        p and L to start from, for d of 1 … 6 and for p below 2 and from 2 on; NaN: not to be
+        tried. All are tried where the overlap stays below 0.9, and without a guess.
 
     Returns
     -------
@@ -125,10 +125,10 @@ def fit(labels: Any, frame: Any, label: Any, box: Any, *, guess: Any | None = No
     if len(f) and not (f.min() >= 0 and f.max() < len(labels)):
         raise ValueError(f"frame must lie in 0 … {len(labels) - 1}, found {f.min()} … {f.max()}")
     near = None if guess is None else np.asarray(guess, np.float64)
-    if near is not None and near.shape != (len(f), 3):
-        raise ValueError(f"guess must be ({len(f)}, 3), found {near.shape}")
+    if near is not None and near.shape != (len(f), 6, 2, 2):
+        raise ValueError(f"guess must be ({len(f)}, 6, 2, 2), found {near.shape}")
     engine = implementation(__name__, labels)
-    return Fits(*fit_regions(engine, _prepared(labels), f, own, boxes, near))
+    return Fits(**fit_regions(engine, _prepared(labels), f, own, boxes, near))
 
 
 def overlap(labels: Any, frame: Any, label: Any, box: Any, shapes: Any) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The course of a fit, the same on every side: starts, two rounds of fitting, choice, errors."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,20 @@ from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.choose import (
     Candidates,
-    as_state,
     canonical,
     chosen,
     errors,
     to_shapes,
 )
-from stempede_kernels.superellipse.plan import MAX_ITERATIONS, ORDERS, Floats, Ints, Outlines
-from stempede_kernels.superellipse.starts import from_guess, from_harmonics
+from stempede_kernels.superellipse.plan import (
+    MAX_ITERATIONS,
+    SINGULAR,
+    Floats,
+    Ints,
+    Outlines,
+    Trials,
+)
+from stempede_kernels.superellipse.starts import starts
 
 FIRST_ROUND = 4
 """Iterations of every start, before the ones far behind are dropped."""
@@ -22,10 +29,14 @@ FAR_BEHIND = 16.0
 """A start whose misfit is this many times the least of its region is dropped."""
 
 
+POOR = 0.9
+"""Below this overlap, what a guess left out is tried too."""
+
+
 def fit_regions(
     engine: Any, labels: Any, frame: Ints, label: Ints, box: Ints, guess: Floats | None
-) -> tuple[NDArray[Any], ...]:
-    """Return the columns of ``Fits`` in order.
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``Fits``.
 
     Parameters
     ----------
@@ -35,66 +46,83 @@ def fit_regions(
         Where the engine works.
     """
     n = len(frame)
+    regions = Regions(engine, labels, frame, label, box)
     outlines = engine.trace(labels, frame, label, box)
-    region, order, theta = _starts(outlines, guess)
-    theta, cost, iterations, state = _two_rounds(engine, outlines, region, order, theta)
-    theta = canonical(theta, order)
+    found = _fitted(regions, outlines, starts(outlines, guess))
+    if guess is not None:
+        best = np.zeros(n)
+        np.maximum.at(best, found.region, found.overlap)
+        region, order, theta = starts(outlines, None)
+        again = (best < POOR)[region]
+        more = _fitted(regions, outlines, (region[again], order[again], theta[again]))
+        found = Candidates.joined(found, more)
+    winner, other = chosen(found, n)
+    rows = np.flatnonzero(winner >= 0)
+    picked = found.take(winner[rows])
+    matrix, scores = engine.information(outlines, rows, picked.order, picked.theta)
+    columns = {
+        "shapes": to_shapes(picked.theta, picked.order, outlines.middle[rows]),
+        "errors": errors(picked.theta, picked.order, matrix, scores),
+        "jaccard": picked.overlap,
+        "jaccard_other": other[rows],
+        "jaccard_circle": regions.overlap(rows, _circles(outlines, rows)),
+        "distance_px": np.sqrt(picked.cost),
+    }
+    result: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        result[name] = np.full((n, *values.shape[1:]), np.nan)
+        result[name][rows] = values
+    result["state"] = np.full(n, SINGULAR, np.int8)
+    result["state"][rows] = picked.state
+    result["iterations"] = np.zeros(n, np.int32)
+    result["iterations"][rows] = picked.iterations
+    return result
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of a label map, and the side that reads it."""
+
+    engine: Any
+    labels: Any
+    frame: Ints
+    label: Ints
+    box: Ints
+
+    def overlap(self, region: Ints, shapes: Floats) -> Floats:
+        """Return intersection over union of shapes (m, 7) with regions (m,)."""
+        found: Floats = self.engine.overlap(
+            self.labels, self.frame, self.label, self.box, region, shapes
+        )
+        return found
+
+
+def _fitted(regions: Regions, outlines: Outlines, begin: tuple[Ints, Ints, Floats]) -> Candidates:
+    """Fit from every start and hold what comes out against the regions."""
+    region, order, theta = begin
+    found = _two_rounds(regions.engine, outlines, region, order, theta)
+    theta = canonical(found.theta, order)
     shapes = to_shapes(theta, order, outlines.middle[region])
     overlaps = np.zeros(len(region))
-    run = np.isfinite(cost)
-    overlaps[run] = engine.overlap(labels, frame, label, box, region[run], shapes[run])
-    winner, other = chosen(Candidates(region, order, theta, cost, overlaps), n)
-    place, found = np.maximum(winner, 0), winner >= 0
-    rows = np.flatnonzero(found)
-    picked = winner[rows]
-    matrix, scores = engine.information(outlines, rows, order[picked], theta[picked])
-    errors_found = np.full((n, 6), np.nan)
-    errors_found[rows] = errors(theta[picked], order[picked], matrix, scores)
-    circles = engine.overlap(labels, frame, label, box, rows, _circles(outlines, rows))
-    return (
-        _where(found, shapes, place),
-        errors_found,
-        _where(found, overlaps, place),
-        np.where(found, other, np.nan),
-        _spread(n, rows, circles),
-        _where(found, np.sqrt(cost), place),
-        as_state(winner, state),
-        np.where(found, iterations[place] if len(iterations) else 0, 0).astype(np.int32),
-    )
-
-
-def _starts(outlines: Outlines, guess: Floats | None) -> tuple[Ints, Ints, Floats]:
-    """Return region, order and parameters of every start, by region."""
-    theta = from_harmonics(outlines)  # (n, orders, branches, 6)
-    n, _, branches, _ = theta.shape
-    tried = np.ones((n, len(ORDERS)), bool)
-    if guess is not None:
-        known = np.isfinite(guess).all(axis=1)
-        distance = np.abs(np.array(ORDERS) - guess[:, 1:2])
-        tried = ~known[:, None] | (distance < 1.0) | (np.array(ORDERS) == 2)
-        theta = np.concatenate([theta, from_guess(outlines, guess)[:, :, None]], axis=2)
-        branches += 1
-    used = np.broadcast_to(tried[:, :, None], theta.shape[:3])
-    used = used & np.isfinite(theta).all(axis=3)
-    region, place, _ = np.nonzero(used)
-    return region, np.array(ORDERS)[place], theta[used]
+    run = np.flatnonzero(np.isfinite(found.cost))
+    overlaps[run] = regions.overlap(region[run], shapes[run])
+    return Candidates(region, order, theta, found.cost, overlaps, found.state, found.iterations)
 
 
 def _two_rounds(
     engine: Any, outlines: Outlines, region: Ints, order: Ints, theta: Floats
-) -> tuple[Floats, Floats, NDArray[np.int32], NDArray[np.int8]]:
+) -> Trials:
     """Fit all starts a little, then those to the end that are not far behind."""
-    first = engine.fit(outlines, region, order, theta, FIRST_ROUND)
+    first: Trials = engine.fit(outlines, region, order, theta, FIRST_ROUND)
     least = np.full(len(outlines.begin) - 1, np.inf)
     np.minimum.at(least, region, first.cost)
     ahead = np.isfinite(first.cost) & (first.cost <= FAR_BEHIND * least[region])
     rows = np.flatnonzero(ahead)
     second = engine.fit(outlines, region[rows], order[rows], first.theta[rows], MAX_ITERATIONS)
     cost = np.full(len(region), np.inf)
-    theta, iterations, state = first.theta, first.iterations, first.state
-    theta[rows], cost[rows], state[rows] = second.theta, second.cost, second.state
-    iterations[rows] += second.iterations
-    return theta, cost, iterations, state
+    first.theta[rows], cost[rows], first.state[rows] = second.theta, second.cost, second.state
+    first.iterations[rows] += second.iterations
+    return Trials(first.theta, cost, first.state, first.iterations)
 
 
 def _circles(outlines: Outlines, rows: Ints) -> Floats:
@@ -104,17 +132,3 @@ def _circles(outlines: Outlines, rows: Ints) -> Floats:
     shapes[:, 2] = np.exp(outlines.harmonics[rows, 0, 0])
     shapes[:, 3], shapes[:, 4], shapes[:, 5] = 0.0, 2.0, 2.0
     return shapes
-
-
-def _where(found: NDArray[np.bool_], values: Floats, place: Ints) -> Floats:
-    """Return the value of each region's fit, NaN without one."""
-    if not len(values):
-        return np.full((len(found), *values.shape[1:]), np.nan)
-    condition = found if values.ndim == 1 else found[:, None]
-    return np.where(condition, values[place], np.nan)
-
-
-def _spread(n: int, rows: Ints, values: Floats) -> Floats:
-    result = np.full(n, np.nan)
-    result[rows] = values
-    return result

@@ -29,6 +29,8 @@ class Candidates:
     cost : (m,) float64 array
         Mean squared distance, px².
     overlap : (m,) float64 array
+    state : (m,) int8 array
+    iterations : (m,) int32 array
     """
 
     region: Ints
@@ -36,6 +38,18 @@ class Candidates:
     theta: Floats
     cost: Floats
     overlap: Floats
+    state: NDArray[np.int8]
+    iterations: NDArray[np.int32]
+
+    def take(self, rows: Ints) -> "Candidates":
+        """Return some of them."""
+        return Candidates(**{name: values[rows] for name, values in vars(self).items()})
+
+    @staticmethod
+    def joined(one: "Candidates", other: "Candidates") -> "Candidates":
+        """Return both, one after the other."""
+        both = {k: np.concatenate([v, vars(other)[k]]) for k, v in vars(one).items()}
+        return Candidates(**both)
 
 
 def chosen(c: Candidates, n: int) -> tuple[Ints, Floats]:
@@ -116,9 +130,3 @@ def errors(theta: Floats, order: Ints, matrix: Floats, scores: Floats) -> Floats
     unknown = 2 * np.pi / order / np.sqrt(12.0)
     result[:, 3] = np.minimum(result[:, 3], unknown)
     return result
-
-
-def as_state(winner: Ints, state: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return the state of each region's fit; SINGULAR without one."""
-    found = state[np.maximum(winner, 0)] if len(state) else np.zeros(len(winner), np.int8)
-    return np.where(winner >= 0, found, 3).astype(np.int8)

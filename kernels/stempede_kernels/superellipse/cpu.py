@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.misfit import N_SYSTEM, evaluate, scratch
 from stempede_kernels.superellipse.plan import (
+    CONVERGED,
     FARTHEST,
     FEWEST_POINTS,
     HIGH,
@@ -18,7 +19,9 @@ from stempede_kernels.superellipse.plan import (
     N_HARMONICS,
     N_SECTORS,
     OVERLAP_SIDE,
+    SINGULAR,
     TOLERANCE,
+    UNFINISHED,
     Floats,
     Ints,
     Outlines,
@@ -27,8 +30,6 @@ from stempede_kernels.superellipse.plan import (
 from stempede_kernels.superellipse.raster import render
 
 __all__ = ["fit", "information", "overlap", "render", "trace"]
-
-CONVERGED, UNFINISHED, SINGULAR = 1, 2, 3
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
 fused = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
@@ -60,7 +61,7 @@ def _own(labels: Any, frame: int, label: int, y: int, x: int) -> int:
 
 
 @plain
-def _arc(labels: Any, frame: int, label: int, y: int, x: int, across: bool) -> float:  # noqa: FBT001
+def _arc(labels: Any, frame: int, label: int, y: int, x: int, across: bool) -> float:
     """Return the arc length that one pixel edge, below or right of (y, x), stands for.
 
     It is the cosine between the edge's normal and that of the outline, from 5 x 4 pixels.

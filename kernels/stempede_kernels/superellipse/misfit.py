@@ -119,7 +119,7 @@ def _exp(values: Floats, power: Floats, power_bits: Ints, out: Floats) -> None:
 def evaluate(s: Scratch, theta: Floats, d: int, system: Floats) -> float:
     """Return the weighted sum of squared distances; fill ``system`` with what a step needs."""
     n = s.n
-    y, x, square, cos, sin = s.y, s.x, s.square, s.cos, s.sin
+    y, x, square, cos = s.y, s.x, s.square, s.cos
     value, log_c, log_s, small = s.value, s.log_c, s.log_s, s.small
     for i in range(n):
         dy, dx = y[i] - theta[0], x[i] - theta[1]

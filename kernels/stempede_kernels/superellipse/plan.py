@@ -17,6 +17,9 @@ N_FREE = 6
 LOW = np.array([-np.inf, -np.inf, np.log(0.25), -np.inf, np.log(0.2), -np.log(20.0)])
 HIGH = np.array([np.inf, np.inf, np.inf, np.inf, np.log(30.0), np.log(20.0)])
 
+# how a fit ended; `State` names them
+CONVERGED, UNFINISHED, SINGULAR = 1, 2, 3
+
 # harmonics of the log radius that starts are made from
 N_HARMONICS = 12
 # lines along which outlines are read are this many to the longer side of a box, or more

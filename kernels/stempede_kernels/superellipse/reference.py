@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.plan import (
+    CONVERGED,
     EDGES,
     FARTHEST,
     FEWEST_POINTS,
@@ -17,14 +18,14 @@ from stempede_kernels.superellipse.plan import (
     N_HARMONICS,
     N_SECTORS,
     OVERLAP_SIDE,
+    SINGULAR,
     TOLERANCE,
+    UNFINISHED,
     Floats,
     Ints,
     Outlines,
     Trials,
 )
-
-CONVERGED, UNFINISHED, SINGULAR = 1, 2, 3
 
 
 def radius(theta: Floats, shape: Floats) -> Floats:

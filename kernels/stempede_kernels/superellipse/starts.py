@@ -78,41 +78,66 @@ def table(d: int) -> Table:
     return Table(p, l_ratio, terms[0], np.stack(terms[1:], axis=1), offset)
 
 
-def from_harmonics(outlines: Outlines) -> Floats:
-    """Return starts (n, orders, branches, N_FREE) from the outlines' harmonics."""
-    n = len(outlines.begin) - 1
-    theta = np.empty((n, len(ORDERS), BRANCHES, N_FREE))
-    for first in range(0, n, _BLOCK):
-        rows = slice(first, first + _BLOCK)
-        for place, d in enumerate(ORDERS):
-            rest = _rest(outlines.harmonics[rows], d)
-            n_low = _N_LOW * len(_L)
-            for branch, part in enumerate((rest[:, :, :n_low], rest[:, :, n_low:])):
-                at = part.reshape(len(part), -1).argmin(axis=1)
-                phase, grid = np.divmod(at, part.shape[2])
-                theta[rows, place, branch] = _theta(outlines, rows, d, grid + n_low * branch, phase)
-    return theta
+def starts(outlines: Outlines, guess: Floats | None) -> tuple[Ints, Ints, Floats]:
+    """Return region, order and parameters (m, N_FREE) of every start.
 
-
-def from_guess(outlines: Outlines, guess: Floats) -> Floats:
-    """Return starts (n, orders, N_FREE) with the p and L of a guess (n, 3) of p, d, L.
-
-    NaN where the guess is.
+    Parameters
+    ----------
+    outlines : Outlines
+    guess : (n, orders, branches, 2) float64 array or None
+        p and L by d and branch, NaN where that is not to be tried: then one start has these
+        and one those that the harmonics want. None: all are tried by their harmonics.
     """
-    n = len(guess)
-    theta = np.full((n, len(ORDERS), N_FREE), np.nan)
+    n = len(outlines.begin) - 1
+    found = []
+    for first in range(0, n, _BLOCK):
+        rows = np.arange(first, min(first + _BLOCK, n))
+        part = None if guess is None else guess[rows]
+        for place, d in enumerate(ORDERS):
+            found += _starts_of(outlines, rows, d, None if part is None else part[:, place])
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, N_FREE))
+    region, order, theta = (np.concatenate(column) for column in zip(*found, strict=True))
+    usable = np.isfinite(theta).all(axis=1)
+    return region[usable], order[usable], theta[usable]
+
+
+def _starts_of(
+    outlines: Outlines, rows: Ints, d: int, guess: Floats | None
+) -> list[tuple[Ints, Ints, Floats]]:
+    """Return the starts of one d: by harmonics for both branches, then the guesses."""
+    if guess is not None:
+        tried = np.isfinite(guess).all(axis=2)
+        some = tried.any(axis=1)
+        rows, guess, tried = rows[some], guess[some], tried[some]
+    if not len(rows):
+        return []
+    rest = _rest(outlines.harmonics[rows], d)
+    n_low = _N_LOW * len(_L)
+    found = []
+    for branch, part in enumerate((rest[:, :, :n_low], rest[:, :, n_low:])):
+        at = part.reshape(len(part), -1).argmin(axis=1)
+        phase, grid = np.divmod(at, part.shape[2])
+        theta = _theta(outlines, rows, d, grid + n_low * branch, phase)
+        if guess is None:
+            found.append((rows, np.full(len(rows), d), theta))
+            continue
+        here = tried[:, branch]
+        given = _from_guess(outlines, rows[here], d, guess[here, branch], rest[here])
+        both = np.concatenate([theta[here], given])
+        found.append((np.tile(rows[here], 2), np.full(len(both), d), both))
+    return found
+
+
+def _from_guess(outlines: Outlines, rows: Ints, d: int, guess: Floats, rest: Any) -> Floats:
+    """Return starts with p and L of a guess (m, 2), turned as the harmonics want."""
     log_p = np.clip(np.log(guess[:, 0]), LOW[4], HIGH[4])
-    log_l = np.clip(np.abs(np.log(guess[:, 2])), 0.0, HIGH[5])
+    log_l = np.clip(np.abs(np.log(guess[:, 1])), 0.0, HIGH[5])
     grid = np.abs(np.log(_P) - log_p[:, None]).argmin(axis=1) * len(_L)
     grid += np.abs(np.log(_L) - log_l[:, None]).argmin(axis=1)
-    for first in range(0, n, _BLOCK):
-        rows = slice(first, first + _BLOCK)
-        here = np.arange(n)[rows]
-        for place, d in enumerate(ORDERS):
-            rest = _rest(outlines.harmonics[rows], d)
-            phase = rest[np.arange(len(here)), :, grid[rows]].argmin(axis=1)
-            theta[rows, place] = _theta(outlines, rows, d, grid[rows], phase)
-    theta[:, :, 4], theta[:, :, 5] = log_p[:, None], log_l[:, None]
+    phase = rest[np.arange(len(rows)), :, grid].argmin(axis=1)
+    theta = _theta(outlines, rows, d, grid, phase)
+    theta[:, 4], theta[:, 5] = log_p, log_l
     return theta
 
 
@@ -134,7 +159,7 @@ def _angles(d: int) -> Floats:
     return np.asarray(np.arange(N_PHASES) * (2 * np.pi / N_PHASES / d))
 
 
-def _theta(outlines: Outlines, rows: slice, d: int, grid: Ints, phase: Ints) -> Floats:
+def _theta(outlines: Outlines, rows: Ints, d: int, grid: Ints, phase: Ints) -> Floats:
     t = table(d)
     level = np.nan_to_num(outlines.harmonics[rows, 0, 0])
     log_radius = level - t.level[grid]
