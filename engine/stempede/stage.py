@@ -102,6 +102,7 @@ STAGES: dict[str, str] = {
     "particles.split": "stempede.particles.split:Split",
     "particles.features": "stempede.particles.features:Features",
     "particles.accept": "stempede.particles.accept:Accept",
+    "particles.shapes": "stempede.particles.shapes:Shapes",
     "columns.peaks": "stempede.columns.peaks:Peaks",
     "columns.lattice": "stempede.columns.lattice:Lattice",
     "columns.fit": "stempede.columns.fit:Fit",

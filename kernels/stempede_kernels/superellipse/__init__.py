@@ -38,7 +38,7 @@ class Fits:
     jaccard : (n,) float64 array
         Intersection over union of the drawn shape with the region.
     jaccard_other : (n,) float64 array
-        The best of any other d that was tried.
+        The best of any other d; NaN where none came near.
     jaccard_circle : (n,) float64 array
         That of the circle of the region's area about its centroid.
     distance_px : (n,) float64 array

@@ -55,6 +55,8 @@ class Candidates:
 def chosen(c: Candidates, n: int) -> tuple[Ints, Floats]:
     """Return each region's fit, -1 without one, and the best overlap of any other d.
 
+    NaN where no other d was fitted to the end.
+
     Best overlaps within `NEAR_OVERLAP` are told apart by distance; ties go to the simpler.
     """
     best = np.full(n, -np.inf)
@@ -76,10 +78,10 @@ def chosen(c: Candidates, n: int) -> tuple[Ints, Floats]:
     key = np.lexsort((-distance, c.theta[:, 4] >= np.log(2.0)))
     key = key[own[key]]
     winner[c.region[key]] = key
-    other = np.zeros(n)
-    rest = rank != first[c.region]
+    other = np.full(n, -np.inf)
+    rest = (rank != first[c.region]) & np.isfinite(distance)
     np.maximum.at(other, c.region[rest], c.overlap[rest])
-    return winner, other
+    return winner, np.where(np.isfinite(other), other, np.nan)
 
 
 def canonical(theta: Floats, order: Ints) -> Floats:
