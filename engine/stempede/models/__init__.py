@@ -1,0 +1,1 @@
+"""Networks and how they are trained; a run needs only the files in ``weights``."""

@@ -1,0 +1,147 @@
+"""Training crops: single superellipse particles of known shape, as a measured frame gives them.
+
+Crops look like those that are cut from flat frames after segmentation: 44 pixels across, the
+bounding box of the *found* region with 15 % on each side, particles bright, in units of the
+frame's pixel noise, neighbours painted over. Small particles are drawn pixel by pixel and
+enlarged, large ones drawn finer than the crop and averaged, so that blur, pixelation and the
+correlation of the noise are those of a particle of that size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from stempede.errors import InputError
+from stempede.simulate import crop_images as images
+from stempede.simulate.superellipse import radius
+
+SIZE = 44
+"""Side of a crop, pixels."""
+
+BLOCK = 128
+"""Crops that are drawn together: they share blur, line width and their place between pixels."""
+
+P_RANGE, D_RANGE, L_RANGE = (0.3, 20.0), (1, 6), (1.0, 5.0)
+"""Ranges of the shape: p and L log-uniform, d an integer."""
+
+SIZE_RANGE_PX = (12.0, 200.0)
+"""Longer side of a particle's box in its image, log-uniform, pixels."""
+
+_ANGLES = 1440
+_LEAST_SIDE_PX, _LEAST_AREA_PX2 = 9.0, 40.0
+# contrast to noise of a whole region that a segmenter takes for one
+_LEAST_EVIDENCE = 50.0
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops and their truth; all arrays have n rows.
+
+    Parameters
+    ----------
+    images : (n, 44, 44) float32 array
+        Particles bright, in units of the pixel noise.
+    p, d, l_ratio : (n,) float64 arrays
+        Exponent, symmetry (1 to 6) and elongation (at least 1).
+    angle_rad : (n,) float64 array
+        Phase: direction of the body's own zero.
+    size_px : (n,) float64 array
+        Longer side of the found region's box, image pixels.
+    contrast : (n,) float64 array
+        Brightness of the body over the noise of an image pixel.
+    """
+
+    images: np.ndarray
+    p: np.ndarray
+    d: np.ndarray
+    l_ratio: np.ndarray
+    angle_rad: np.ndarray
+    size_px: np.ndarray
+    contrast: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Crops:
+        return Crops(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def training_crops(
+    n: int,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Crops:
+    """Draw n crops; crop k of a seed is the same whatever else is asked for.
+
+    Parameters
+    ----------
+    n : int
+        Number of crops.
+    seed : int
+        Seed of the whole series.
+    first : int
+        Number of the first crop in the series.
+    workers : int, optional
+        Threads; as many as there are cores by default. Does not change the result.
+    progress : callable, optional
+        Called with the crops done and the crops in all.
+
+    Returns
+    -------
+    Crops
+
+    Raises
+    ------
+    InputError
+        If ``n`` is below 1 or ``first`` negative.
+    """
+    if n < 1 or first < 0:
+        raise InputError(f"crops want n >= 1 and first >= 0; found {n} and {first}; correct them")
+    start, stop = first // BLOCK, (first + n - 1) // BLOCK + 1
+    parts = []
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for part in pool.map(lambda block: draw_block(seed, block), range(start, stop)):
+            parts.append(part)
+            if progress is not None:
+                progress(min(len(parts) * BLOCK, n), n)
+    whole = Crops(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Crops)))
+    return whole[first - start * BLOCK : first - start * BLOCK + n]
+
+
+def draw_block(seed: int, block: int) -> Crops:
+    """Draw the ``BLOCK`` crops of one block."""
+    rng = np.random.default_rng([seed, block])
+    parts: list[Crops] = []
+    raster = images.Raster.draw(rng, SIZE_RANGE_PX)
+    # a fifth of them or so are too faint or too thin to be found as a region
+    while (missing := BLOCK - sum(map(len, parts))) > 0:
+        parts.append(_draw_candidates(rng, raster, missing + missing // 4 + 4))
+    return Crops(
+        *(np.concatenate([getattr(p, f.name) for p in parts])[:BLOCK] for f in fields(Crops))
+    )
+
+
+def _draw_candidates(rng: np.random.Generator, raster: images.Raster, n: int) -> Crops:
+    """Draw n particles on one raster and keep those that would be found as a region."""
+    p = np.exp(rng.uniform(*np.log(P_RANGE), n))
+    d = rng.integers(D_RANGE[0], D_RANGE[1] + 1, n).astype(np.float64)
+    l_ratio = np.exp(rng.uniform(*np.log(L_RANGE), n))
+    angle = rng.uniform(0.0, 2 * np.pi, n)
+    u = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+    outline = radius(u - angle[:, None], p[:, None], d[:, None], l_ratio[:, None])
+    scale_px, pixel_px, offset_px = raster.scales(rng, outline, u, n)
+    body = images.draw_bodies(raster, rng, outline * scale_px[:, None], offset_px)
+    scene = images.expose(raster, rng, body, pixel_px)
+    crops, box_px = images.cut(rng, scene, pixel_px, SIZE)
+    side_px, area_px2 = box_px * pixel_px, scene.mask.sum(axis=(1, 2)) * pixel_px**2
+    found = (side_px >= _LEAST_SIDE_PX) & (area_px2 >= _LEAST_AREA_PX2) & (box_px <= raster.most_px)
+    found &= body.contrast * np.sqrt(area_px2) >= _LEAST_EVIDENCE
+    return Crops(crops, p, d, l_ratio, angle, side_px, body.contrast)[found]
