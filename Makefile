@@ -8,13 +8,13 @@ export PYTHONPATH :=
 
 .PHONY: demo install test lint types unit accuracy bench gpu-check gpu-wheels clean
 
-# The user's environment: no torch, no test tools.
+# The user's environment: with torch, which the shape network runs on; no test tools.
 $(VENV)/.base: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --editable . --constraint constraints.txt
+	@$(PIP) install --editable ".[torch]" --constraint constraints.txt
 	@touch $@
 
-# The developer's: the same one with torch and the test tools.
+# The developer's: the same one with the test tools.
 $(VENV)/.dev: $(VENV)/.base
 	@$(PIP) install --editable ".[torch,dev]" --constraint constraints.txt
 	@touch $@
