@@ -173,6 +173,16 @@ class Recipe:
         overrides = self.overrides + assignments
         return _build(document, self.folder, self.origin, overrides, mistakes)
 
+    def with_entry(self, kind: str, use: str, parameters: Mapping[str, Any]) -> Recipe:
+        """Return this recipe with one more entry at the end of its kind, in place of its like.
+
+        It is no longer the recipe of the file it was loaded from, and has no origin.
+        """
+        document = tomllib.loads(self.to_toml())
+        others = [raw for raw in document.get(kind, []) if raw["use"] != use]
+        document[kind] = [*others, {"use": use, **parameters}]
+        return _build(document, self.folder, "", self.overrides)
+
     def _assign(self, document: dict[str, Any], assignment: str) -> str:
         """Change one parameter of a document; return the mistake, empty if there is none."""
         target, equals, text = (part.strip() for part in assignment.partition("="))

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from stempede.backend import Backend
 from stempede.errors import RecipeError
 from stempede.frames import Batch
 from stempede.tables import Table
@@ -59,6 +60,17 @@ class Reduce(Protocol):
     writes: ClassVar[tuple[str, ...]]
 
     def __call__(self, tables: Mapping[str, Table]) -> dict[str, Table]:
+        """Return the tables this reduction writes."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A Reduce that computes on the device of the run: its ``__call__`` takes the backend too."""
+
+    on_device: ClassVar[bool]
+
+    def __call__(self, tables: Mapping[str, Table], backend: Backend) -> dict[str, Table]:
         """Return the tables this reduction writes."""
         ...
 
@@ -116,7 +128,10 @@ PREPARES: dict[str, str] = {
 }
 REDUCES: dict[str, str] = {
     "particles.ensemble": "stempede.particles.ensemble:Ensemble",
+    "particles.groups": "stempede.particles.groups:Groups",
     "particles.sensitivity": "stempede.particles.sensitivity:Sensitivity",
+    "particles.samples": "stempede.particles.classify.reduce:Samples",
+    "particles.classify": "stempede.particles.classify.reduce:Classify",
     "columns.layers": "stempede.columns.layers:Layers",
 }
 DOORS: dict[str, str] = {
@@ -131,6 +146,12 @@ DOORS: dict[str, str] = {
     "reader": "stempede.io.sources:SourceReader",
     "natural_key": "stempede.io.listing:natural_key",
     "curate": "stempede.particles.curation:apply_exclusions",
+    "learn": "stempede.particles.classify.learn:learn",
+    "classifier": "stempede.particles.classify.model_file:load",
+    "classifier_card": "stempede.particles.classify.model_file:read_card",
+    "true_shapes": "stempede.particles.classify.truth:true_shapes",
+    "against_truth": "stempede.particles.classify.truth:against_truth",
+    "merged_scores": "stempede.particles.classify.tables:merged",
 }
 """What the gallery needs of the work rooms that is not a stage."""
 

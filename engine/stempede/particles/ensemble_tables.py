@@ -99,7 +99,10 @@ SIZE_QQ = declare(
 )
 
 # a mean of directions is no direction, and these are no features
-_NOT_AVERAGED = ("orientation_deg", "max_feret_angle_deg", "min_feret_angle_deg", "weight")
+_NOT_AVERAGED = (
+    *("orientation_deg", "max_feret_angle_deg", "min_feret_angle_deg"),
+    *("weight", "p_class"),
+)
 
 
 def features_of_groups(particles: Table) -> list[str]:

@@ -1,0 +1,1 @@
+"""Classifiers of particles: a support vector machine learnt from groups, samples or truth."""
