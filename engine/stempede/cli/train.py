@@ -23,7 +23,7 @@ def shape(
     crops: Annotated[
         int, typer.Option(min=1280, help="Simulated crops: 70 % train, 10 % choose, 20 % judge.")
     ] = 65_000,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 30,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     quiet: Quiet = False,

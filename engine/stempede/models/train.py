@@ -20,7 +20,7 @@ from stempede.models.shapenet import ShapeNet
 News = Callable[[str, int, int, str], None]
 """Called with what is being done, how much of it is done, of how much, and a remark."""
 
-_PEAK_RATE, _WARM_SHARE, _DECAY, _LARGEST_GRADIENT = 4e-3, 0.2, 1e-2, 5.0
+_PEAK_RATE, _WARM_SHARE, _DECAY, _LARGEST_GRADIENT = 3e-3, 0.2, 1e-2, 5.0
 _STRIDE = 1024
 
 
@@ -41,9 +41,9 @@ class Training:
     """
 
     crops: int = 65_000
-    epochs: int = 30
+    epochs: int = 12
     seed: int = 0
-    batch: int = 256
+    batch: int = 128
 
     def __post_init__(self) -> None:
         least = {"crops": 1280, "epochs": 1, "seed": 0, "batch": 2}
