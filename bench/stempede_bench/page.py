@@ -13,7 +13,13 @@ from stempede_bench.registry import GROUPS
 
 Result = Mapping[str, Any]
 
-TITLES = {"kernels": "Kernels", "routes": "Routes", "io": "Reading", "models": "Networks"}
+TITLES = {
+    "kernels": "Kernels",
+    "routes": "Routes",
+    "io": "Reading",
+    "models": "Networks",
+    "session": "A session, files to tables",
+}
 VARIED = {
     "side": "side of the frame, px",
     "count": "particles of a frame",

@@ -80,7 +80,8 @@ def test_the_floor_is_the_slower_of_moving_and_calculating() -> None:
 
 def test_groups_cases_and_all() -> None:
     assert registry.named(["io", "codecs", "distance"]) == [*registry.GROUPS["io"], "distance"]
-    assert registry.named([]) == registry.named(["all"]) == list(registry.CASES)
+    assert registry.named([]) == registry.named(["all"])
+    assert set(registry.CASES) - set(registry.named([])) == {"session"}
     with pytest.raises(ValueError, match="'kernel' is no case and no group"):
         registry.named(["kernel"])
 
