@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,18 @@ CalibrationFile = Annotated[
 FrameRange = Annotated[
     str | None, typer.Option("--frames", help="Only these: 0:20, ::10, or one number.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+
+
+def _errors_only(wanted: bool) -> bool:
+    """Keep the notes of the engine from the screen too."""
+    if wanted:
+        logging.getLogger("stempede").setLevel(logging.ERROR)
+    return wanted
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors only.", callback=_errors_only)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
 
