@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stempede.backend import Backend
 from stempede.chunk import Chunk, Measuring
 from stempede.errors import ResultsError
 from stempede.frames import Frames
@@ -19,7 +20,7 @@ from stempede.plan import cores
 from stempede.recipe import Recipe
 from stempede.schedule import run_chunks
 from stempede.series import units, wants_series
-from stempede.stage import Again, Remeasuring, door
+from stempede.stage import Again, OnDevice, Remeasuring, door
 from stempede.tables import Table
 
 log = logging.getLogger("stempede")
@@ -31,6 +32,7 @@ def reduced(
     reductions: Iterable[Any],
     read: Callable[[str], Table],
     again: Callable[[Again, str], dict[str, Table]],
+    backend: Backend,
 ) -> Iterator[dict[str, Table]]:
     """Yield what each reduction makes of the tables of a run.
 
@@ -41,6 +43,8 @@ def reduced(
         Returns a table of the run by name.
     again : callable
         Measures what a ``Remeasuring`` reduction of that name asks for.
+    backend : Backend
+        Of the run, for reductions that are ``OnDevice``.
 
     Raises
     ------
@@ -52,7 +56,8 @@ def reduced(
         if isinstance(reduction, Remeasuring):
             tables |= again(reduction.again(tables), str(reduction.name))  # type: ignore[attr-defined]
         try:
-            made = reduction(tables)
+            on_device = isinstance(reduction, OnDevice)
+            made = reduction(tables, backend) if on_device else reduction(tables)
         except Exception as error:
             raise ResultsError(
                 f"all frames are measured, but '{reduction.name}' failed "

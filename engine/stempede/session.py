@@ -354,7 +354,8 @@ class Session:
                 scheduler=self.options.scheduler,
             )
 
-        for made in reduced(self.recipe.of_kind("reduce"), results.read, again):
+        backend = Backend.choose(run["device"].partition(" ")[0])
+        for made in reduced(self.recipe.of_kind("reduce"), results.read, again, backend):
             for name, table in made.items():
                 whole = name in self.pipeline.tables
                 results.write_table(name, table, run["chunks"] if whole else ())

@@ -340,14 +340,16 @@ PARTICLES = Schema(
 GROUPS = Schema(
     "groups",
     (
-        _i("group"),
-        _i("n"),
+        _i("group", "0 is the largest"),
+        _i("n", "particles with this feature"),
         _i("n_frames"),
-        _f("fraction"),
+        _f("fraction", "", "edge-weighted share of the group"),
+        _f("fraction_ci_low", "", "95 %, units as clusters; null: not available"),
+        _f("fraction_ci_high"),
         _s("feature"),
-        _f("mean"),
-        _f("sd"),
-        _f("ci_low"),
+        _f("mean", "", "edge-weighted"),
+        _f("sd", "", "edge-weighted"),
+        _f("ci_low", "", "95 %, units as clusters; null: not available"),
         _f("ci_high"),
     ),
 )

@@ -287,15 +287,6 @@ def test_clumps_and_small_particles_are_reported():
     assert value["clump_size"] == pytest.approx(clump_nm.mean())
 
 
-def test_one_group_of_all_has_the_features_with_intervals():
-    out = session_of(particles_of(np.random.default_rng(13)), frames_of(12))["groups"]
-    row = pick(out, feature="major_axis_px")
-    assert (row["group"], row["n"], row["n_frames"], row["fraction"]) == (0, 360, 12, 1.0)
-    assert row["ci_low"] < row["mean"] < row["ci_high"]
-    assert "orientation_deg" not in set(out["feature"])
-    assert pick(out, feature="hu1")["n"] == 0
-
-
 def test_an_empty_run_gives_tables_of_no_numbers():
     out = session_of(Table.empty(PARTICLES), frames_of(6))
     assert np.isnan(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stempede.errors import RecipeError
-from stempede.particles.clusters import Sample, mean_and_sd, moments, quantiles
+from stempede.particles.clusters import Sample, moments, quantiles
 from stempede.particles.curation import excluded_by_hand
 from stempede.particles.distributions import fit_sizes, qq_points
 from stempede.particles.ensemble_tables import (
@@ -18,13 +18,10 @@ from stempede.particles.ensemble_tables import (
     SIZE_FITS,
     SIZE_MEASURES,
     SIZE_QQ,
-    features_of_groups,
 )
 from stempede.particles.scopes import Scope, scopes
 from stempede.particles.summary import SECOND_MEASURE, rejects, sizes_of, statistics
-from stempede.tables import GROUPS, Table
-
-_ALL = 0
+from stempede.tables import Table
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class Ensemble:
         "frame_sizes",
         "size_fits",
         "size_qq",
-        "groups",
     )
 
     def __post_init__(self) -> None:
@@ -80,7 +76,6 @@ class Ensemble:
             "frame_sizes": self._per_frame(frames, particles),
             "size_fits": Table.from_rows(SIZE_FITS, fits),
             "size_qq": Table.from_rows(SIZE_QQ, qq),
-            "groups": Table.from_rows(GROUPS, _all_as_one_group(found, particles)),
         }
 
     def _summaries(
@@ -177,35 +172,6 @@ class Ensemble:
                 }
             )
         return Table.from_rows(FRAME_SIZES, rows)
-
-
-def _all_as_one_group(found: list[Scope], particles: Table) -> list[dict[str, Any]]:
-    """Features of all accepted particles as one group, number 0, until shapes are grouped."""
-    if not found:
-        return []
-    session = found[0]
-    kept = np.flatnonzero(session.rows_of(particles) & particles["accepted"])
-    weight = np.nan_to_num(particles["weight"][kept], nan=1.0)
-    frame = particles["frame"][kept]
-    rows = []
-    for feature in features_of_groups(particles):
-        x = particles[feature][kept]
-        there = np.isfinite(x)
-        mean, sd = mean_and_sd(session.sample_of(frame[there], x[there], weight[there]))
-        rows.append(
-            {
-                "group": _ALL,
-                "n": int(there.sum()),
-                "n_frames": len(np.unique(frame[there])),
-                "fraction": 1.0,
-                "feature": feature,
-                "mean": mean.value,
-                "sd": sd,
-                "ci_low": mean.ci_low,
-                "ci_high": mean.ci_high,
-            }
-        )
-    return rows
 
 
 def _note(scope: Scope, n: int, n_used: int) -> str:
