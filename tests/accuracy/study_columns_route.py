@@ -73,7 +73,7 @@ def _uniform(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
         wanted += len(sites)
         error = octahedra["tilt_deg"][rows] - sites["tilt_deg"][own]
         z.append(error / octahedra["se_tilt_deg"][rows])
-        for quantity, pull in _pulls_of(found, truth, k, rows, own).items():
+        for quantity, pull in pulls_of(found, truth, k, rows, own).items():
             pulls.setdefault(quantity, []).append(pull)
     every = np.concatenate(z)
     every = every[np.isfinite(every)]
@@ -94,7 +94,7 @@ def _uniform(route: Route, scan: Scan, n: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _pulls_of(
+def pulls_of(
     found: dict[str, Table], truth: dict[str, Table], k: int, rows: np.ndarray, own: np.ndarray
 ) -> dict[str, float]:
     """Return (found - true) / se of the crystal's averages; parity may start at another site."""
