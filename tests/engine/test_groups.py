@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawn_groups import drawn, frames_of
+from outlined_groups import drawn, frames_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, silhouette_score
