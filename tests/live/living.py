@@ -64,8 +64,7 @@ def assert_as_offline(live: Path, other: Session) -> None:
     for name, run in (("live", results), ("offline", other.results)):
         frames = run.read("frames")
         keys[name] = {
-            (s, p): n
-            for s, p, n in zip(frames["source"], frames["page"], frames["frame"].tolist())
+            (s, p): n for s, p, n in zip(frames["source"], frames["page"], frames["frame"].tolist())
         }
     assert set(keys["live"]) == set(keys["offline"])
     number = {n: keys["offline"][key] for key, n in keys["live"].items()}

@@ -13,8 +13,9 @@ from stempede.frames import FrameRecord
 from stempede.live.events import Events
 from stempede.live.intake import Intake
 from stempede.live.news import News
+from stempede.live.quality import Alerts, flagging, size_of
 from stempede.live.queue import Queue
-from stempede.live.tally import Tally, size_of
+from stempede.live.tally import Tally
 from stempede.live.turn import Turn
 from stempede.prepare import prepare_run
 from stempede.schedule import Standing
@@ -48,10 +49,12 @@ class Loop:
         how = watch.watching
         self.queue = Queue(results.path)
         self.events = Events(results.path, watch.events_to)
-        self.tally = Tally(results, size_of(watch.recipe))
+        text = watch.recipe.to_toml()
+        self.tally = Tally(results, size_of(text))
         self.intake = Intake(watch.source, self.queue, self.events, how.give_up_s)
         self.turn = Turn(self.queue, watch.pipeline, watch.workers, how.policy)
-        self.news = News(results.path, watch.recipe, self.tally, self.events, how.goals)
+        alerts = Alerts(flagging(text))
+        self.news = News(results.path, alerts, self.tally, self.events, how.goals)
         self.work: Measuring | None = None
         self._done: set[int] = set()
         self._again: set[int] = set()

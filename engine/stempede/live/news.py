@@ -17,7 +17,6 @@ from stempede.live.queue import FOLDER
 from stempede.live.stopping import Goal, Verdict
 from stempede.live.tally import Tally, verdict_facts
 from stempede.provenance import now
-from stempede.recipe import Recipe
 from stempede.stage import door
 
 STATUS_S = 0.2
@@ -32,19 +31,19 @@ class News:
     ----------
     run : Path
         Run folder.
-    recipe : Recipe
+    alerts : Alerts
     tally : Tally
     events : Events
     goals : sequence of Goal
     """
 
     def __init__(
-        self, run: Path, recipe: Recipe, tally: Tally, events: Events, goals: Sequence[Goal]
+        self, run: Path, alerts: Alerts, tally: Tally, events: Events, goals: Sequence[Goal]
     ) -> None:
         self._run, self.tally, self.events, self._goals = run, tally, events, goals
         self.provisional = Provisional(run)
         self.reached: set[str] = set()
-        self._alerts = Alerts(recipe)
+        self._alerts = alerts
         self._verdicts: list[Verdict] = []
         self._latency: deque[float] = deque(maxlen=50)
         self._ended_at: deque[float] = deque(maxlen=200)

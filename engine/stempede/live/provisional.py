@@ -57,7 +57,8 @@ class Provisional:
         if allowed and n_frames >= self._next_frames and time.monotonic() >= self._not_before:
             self._next_frames = max(n_frames * GROWTH, n_frames + 1)
             self._not_before = time.monotonic() + LEAST_S
-            command = [sys.executable, "-m", "stempede.live.provisional", str(self._run)]
+            code = "from stempede.live.provisional import main; main()"
+            command = [sys.executable, "-c", code, str(self._run)]
             self._process = subprocess.Popen(command, env=_environment())
         return False
 
@@ -142,6 +143,7 @@ def _finished(table: Table, frames: Table) -> Table:
     return table.take(np.isin(table["frame"], frames["frame"]))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Reduce the run of the command line, behind everything else that wants the machine."""
     os.nice(10)
     reduce_so_far(Path(sys.argv[1]))

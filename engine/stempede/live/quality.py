@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 from stempede.live.tally import Tally
-from stempede.recipe import Recipe
+from stempede.stage import find
 from stempede.tables import FRAMES, Table
 
 REDUCTION = "preprocess.flags"
@@ -16,13 +17,12 @@ class Alerts:
 
     Parameters
     ----------
-    recipe : Recipe
-        One without ``preprocess.flags`` flags nothing.
+    reduction : Reduce or None
+        As ``flagging`` returns it; None flags nothing.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        found = [r for r in recipe.of_kind("reduce") if r.name == REDUCTION]
-        self._reduction: Any = found[0] if found else None
+    def __init__(self, reduction: Any) -> None:
+        self._reduction = reduction
         self.flags: dict[int, str] = {}
 
     def update(self, tally: Tally) -> list[dict[str, Any]]:
@@ -35,6 +35,24 @@ class Alerts:
                 source = tally.frames[frame].facts["source"]
                 news.append({"frame": frame, "source": source, "flags": sorted(fresh - {""})})
         return news
+
+
+def reduce_entries(recipe: str) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each reduction of a recipe's text, without importing a stage."""
+    entries = tomllib.loads(recipe).get("reduce", [])
+    return {e["use"]: {k: v for k, v in e.items() if k != "use"} for e in entries}
+
+
+def flagging(recipe: str) -> Any:
+    """Return the reduction that flags frames, None where a recipe's text names none."""
+    entries = reduce_entries(recipe)
+    return find("reduce", REDUCTION)(**entries[REDUCTION]) if REDUCTION in entries else None
+
+
+def size_of(recipe: str) -> str:
+    """Return the headline size measure of a recipe's text."""
+    sizes = [str(e["size"]) for e in reduce_entries(recipe).values() if "size" in e]
+    return sizes[0] if sizes else "major_axis"
 
 
 def flags_of(reduction: Any, tally: Tally) -> dict[int, str]:

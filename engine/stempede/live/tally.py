@@ -166,6 +166,15 @@ class Tally:
             self.curve.mean.append(self._mean.estimate())
             self.curve.spread.append(self._spread.estimate())
 
+    def part_of(self, frame: int) -> int | None:
+        """Return the chunk whose part holds a frame."""
+        return next((k for k, frames in self._parts.items() if frame in frames), None)
+
+    def written_at(self, frame: int) -> int:
+        """Return when the part of a frame was written, in ns."""
+        number = self.part_of(frame)
+        return 0 if number is None else self._stamps.get(number, 0)
+
     @property
     def n_areas(self) -> int | None:
         """Areas that frames name, None where none does."""
@@ -297,11 +306,3 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
         "more_frames": verdict.more_frames,
         "caution": verdict.caution,
     }
-
-
-def size_of(recipe: Any) -> str:
-    """Return the headline size measure of a recipe."""
-    for reduction in recipe.of_kind("reduce"):
-        if hasattr(reduction, "size"):
-            return str(reduction.size)
-    return "major_axis"

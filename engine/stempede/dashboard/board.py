@@ -1,0 +1,226 @@
+"""Board: what all viewers of a watched run look at, read from its folder.
+
+Nothing is kept that the folder does not hold: a page that is loaded again, a second viewer and a
+server that was started again see the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stempede.dashboard.picture import picture
+from stempede.errors import StempedeError
+from stempede.io.results import Results
+from stempede.live.provisional import read_provisional
+from stempede.live.quality import Alerts, flagging, size_of
+from stempede.live.tally import Tally
+from stempede.tables import Table
+
+REFRESH_S = 0.15
+ROWS = 300
+"""Frames that the table lists: the newest."""
+POINTS = 1200
+"""Points of a curve, beyond which it is thinned."""
+
+
+class Board:
+    """The state of one run folder; ``refresh`` is cheap where nothing has changed.
+
+    Parameters
+    ----------
+    run : Path
+        Need not be a run yet.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.status: dict[str, Any] = {}
+        self.document: dict[str, Any] = {}
+        self.tally: Tally | None = None
+        self.flags: dict[int, str] = {}
+        self.provisional: dict[str, Table] = {}
+        self.version = 0
+        self.newest: int | None = None
+        self._alerts: Alerts | None = None
+        self._results: Results | None = None
+        self._next_s = 0.0
+        self._stamps: dict[str, int] = {}
+        self._pictures: dict[tuple[int, int], tuple[str, str]] = {}
+
+    @property
+    def is_columns(self) -> bool:
+        """Whether this is a run of atom columns."""
+        return (self.run / "octahedra").is_dir()
+
+    def refresh(self) -> None:
+        """Read what is new; at most a few times a second, however many viewers ask."""
+        if time.monotonic() < self._next_s:
+            return
+        try:
+            self._refresh()
+        except (StempedeError, OSError, ValueError):
+            # half of a run: it is being begun, or removed; the next look sees more
+            self._results = None
+        self._next_s = time.monotonic() + REFRESH_S
+
+    def _refresh(self) -> None:
+        if self._results is None and not self._opened():
+            return
+        assert self.tally is not None
+        changed = False
+        if self._is_new("live/status.json"):
+            text = (self.run / "live" / "status.json").read_text(encoding="utf-8")
+            self.status, changed = json.loads(text), True
+        fresh = self.tally.refresh(most=200)
+        if fresh:
+            self.newest = fresh[-1]
+            if self._alerts is not None:
+                self._alerts.update(self.tally)
+                self.flags = self._alerts.flags
+        if self._is_new("live/provisional/run.json"):
+            self.provisional, changed = read_provisional(self.run), True
+        if self._is_new("run.json"):
+            text = (self.run / "run.json").read_text(encoding="utf-8")
+            self.document, changed = json.loads(text), True
+        self.version += bool(fresh) or changed
+
+    def _opened(self) -> bool:
+        """Begin to read a run, once it is one."""
+        if not (self.run / "run.json").is_file():
+            return False
+        self._results = Results(self.run)
+        self.document = self._results.run
+        recipe = self.document["recipe"]
+        self.tally, self._alerts = Tally(self._results, size_of(recipe)), Alerts(flagging(recipe))
+        self._pictures.clear()
+        return True
+
+    def _is_new(self, name: str) -> bool:
+        try:
+            stamp = (self.run / name).stat().st_mtime_ns
+        except OSError:
+            return False
+        new, self._stamps[name] = stamp != self._stamps.get(name), stamp
+        return new
+
+    # what is drawn
+
+    def curve(self) -> dict[str, np.ndarray]:
+        """Return the running estimates against frames, thinned where they are many.
+
+        Returns
+        -------
+        dict
+            ``n``; ``mean low high band_low band_high`` of the mean, ``spread spread_low
+            spread_high`` of σ/d.
+        """
+        names = "mean low high band_low band_high spread spread_low spread_high".split()
+        if self.tally is None or not self.tally.curve.n:
+            return {name: np.zeros(0) for name in ("n", *names)}
+        curve = self.tally.curve
+        step = max(1, len(curve.n) // POINTS)
+        rows = sorted({*range(0, len(curve.n), step), len(curve.n) - 1})
+        table = {"n": np.array([curve.n[k] for k in rows], dtype=float)}
+        mean, spread = [curve.mean[k] for k in rows], [curve.spread[k] for k in rows]
+        value, half = _column(mean, "value"), _column(mean, "half_width")
+        band = np.array([e.band if e.n_units > 4 else math.nan for e in mean])
+        # two or three frames give an interval that dwarfs all that follows
+        half[np.array([e.n_units < 5 for e in mean])] = math.nan
+        table |= {"mean": value, "low": value - half, "high": value + half}
+        table |= {"band_low": value - band, "band_high": value + band}
+        value, half = _column(spread, "value"), _column(spread, "half_width")
+        half[np.array([e.n_units < 5 for e in spread])] = math.nan
+        return table | {
+            "spread": value,
+            "spread_low": value - half,
+            "spread_high": value + half,
+        }
+
+    def histogram(self) -> dict[str, np.ndarray]:
+        """Return the weighted histogram of sizes: ``left right top``, top a share."""
+        x, w = self.tally.sizes() if self.tally is not None else (np.zeros(0), np.zeros(0))
+        if len(x) < 2:
+            return {name: np.zeros(0) for name in ("left", "right", "top")}
+        low, high = np.quantile(x, (0.001, 0.999))
+        bins = int(np.clip(np.sqrt(len(x)), 10, 60))
+        top, edges = np.histogram(x, bins, (low, max(high, low + 1e-9)), weights=w)
+        return {"left": edges[:-1], "right": edges[1:], "top": top / w.sum()}
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return the newest frames as columns of a table."""
+        names = ("frame", "file", "state", "found", "accepted", "size", "focus", "flags")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        if self.tally is None:
+            return columns
+        found = "n_columns" if self.is_columns else "n_particles"
+        for n in sorted(self.tally.frames, reverse=True)[:ROWS]:
+            seen = self.tally.frames[n]
+            facts, sums = seen.facts, seen.sums
+            page = f" · {facts['page']}" if facts["page"] else ""
+            accepted = facts["n_columns" if self.is_columns else "n_accepted"]
+            columns["frame"].append(n)
+            columns["file"].append(Path(str(facts["source"])).name + page)
+            columns["state"].append(facts["state"])
+            columns["found"].append(max(facts[found] or 0, 0))
+            columns["accepted"].append(max(accepted or 0, 0))
+            columns["size"].append(sums[1] / sums[0] if sums[0] else math.nan)
+            columns["focus"].append(facts["focus"])
+            columns["flags"].append(self.flags.get(n, ""))
+        return columns
+
+    def layers(self) -> dict[str, np.ndarray]:
+        """Return the pooled layer profile of |tilt|: ``layer mean low high``."""
+        names = ("layer", "mean", "low", "high")
+        table = self.provisional.get("layers")
+        if table is None:
+            return {name: np.zeros(0) for name in names}
+        pooled = (table["frame"] < 0) & (table["layer"] >= 0)
+        pooled &= np.asarray(table["quantity"] == "abs_tilt_deg")
+        views = sorted({str(v) for v in table["view"][pooled]})
+        if views:
+            pooled &= np.asarray(table["view"] == views[0])
+        rows = table.take(pooled)
+        order = np.argsort(rows["layer"])
+        mean, se = rows["mean"][order], rows["se"][order]
+        return {
+            "layer": rows["layer"][order].astype(float),
+            "mean": mean,
+            "low": mean - 1.96 * se,
+            "high": mean + 1.96 * se,
+        }
+
+    def tilts(self, frame: int | None) -> dict[str, np.ndarray]:
+        """Return the octahedra of a frame: ``y x tilt``."""
+        found = None
+        if self._results is not None and frame is not None and self.tally is not None:
+            number = self.tally.part_of(frame)
+            found = None if number is None else self._results.read_part("octahedra", number)
+        if found is None:
+            return {name: np.zeros(0) for name in ("y", "x", "tilt")}
+        here = (found["frame"] == frame) & np.isfinite(found["tilt_deg"])
+        fields = {"y": "pb_y_px", "x": "pb_x_px", "tilt": "staggered_tilt_deg"}
+        return {name: found[field][here] for name, field in fields.items()}
+
+    def picture(self, frame: int) -> tuple[str, str]:
+        """Return a frame with what was found in it, as a data URI, and a line about it."""
+        if self.tally is None or self._results is None or frame not in self.tally.frames:
+            return "", "not measured yet"
+        key = (frame, self.tally.written_at(frame))
+        if key not in self._pictures:
+            while len(self._pictures) > 24:
+                del self._pictures[next(iter(self._pictures))]
+            part = self.tally.part_of(frame)
+            facts = self.tally.frames[frame].facts
+            options = self.document.get("source_options", {})
+            self._pictures[key] = picture(self._results, facts, part, options.get("signal"))
+        return self._pictures[key]
+
+
+def _column(estimates: list[Any], name: str) -> np.ndarray:
+    return np.array([getattr(e, name) for e in estimates], dtype=np.float64)

@@ -1,0 +1,192 @@
+"""Page: one viewer's document, put together and kept up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stempede.dashboard import words
+from stempede.dashboard.board import Board
+from stempede.dashboard.charts import CARD, Charts
+from stempede.dashboard.style import PAGE_CSS, TEXT_CSS
+
+PERIOD_MS = 200
+TABLE_PX = 300
+
+RECONNECT = """
+document.body.classList.add("gone");
+if (!window.stempede_waits) {
+  window.stempede_waits = setInterval(() => {
+    fetch(window.location.href, {cache: "no-store"}).then((answer) => {
+      if (answer.ok) { clearInterval(window.stempede_waits); window.location.reload(); }
+    }).catch(() => {});
+  }, 1000);
+}
+"""
+
+TEMPLATE = (
+    """
+{% block postamble %}<style>"""
+    + PAGE_CSS
+    + """</style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{% endblock %}
+{% block contents %}{{ super() }}
+<div id="gone" role="status">The server is gone; this page comes back with it.</div>
+{% endblock %}
+"""
+)
+
+
+class Viewer:
+    """One open page.
+
+    Parameters
+    ----------
+    document : bokeh.document.Document
+    board : Board
+        Shared by all viewers.
+    """
+
+    def __init__(self, document: Any, board: Board) -> None:
+        self.document, self.board = document, board
+        self._seen = -1
+        self._frame: int | None = None
+        board.refresh()
+        self._columns = board.is_columns
+        self._build()
+        document.title = "stempede"
+        document.template = TEMPLATE
+        self.update()
+        document.add_periodic_callback(self.update, PERIOD_MS)
+        self._reconnect()
+
+    def _build(self) -> None:
+        from bokeh.models import Column, Div, Row, Toggle
+
+        self.charts = Charts(columns=self._columns)
+
+        def text(name: str, **styles: str) -> Any:
+            return Div(
+                name=name, stylesheets=[TEXT_CSS], sizing_mode="stretch_width", styles=styles
+            )
+
+        self.heading, self.numbers = text("heading"), text("numbers")
+        self.notices, self.image = text("notices"), text("image")
+        self.problems, self.groups = text("problems", **CARD), text("groups", **CARD)
+        self.follow = Toggle(label="follow the newest frame", active=True, name="follow")
+        self.follow.on_change("active", self._followed)
+        self.table, self.rows = self._table()
+        wrap = {"flex-wrap": "wrap", "gap": "10px"}
+
+        def row(*children: Any) -> Any:
+            return Row(*children, sizing_mode="stretch_width", styles=wrap)
+
+        card = {"flex": "1 1 24rem", "min-width": "min(100%, 18rem)"}
+        left = Column(self.image, self.follow, sizing_mode="stretch_width", styles=card)
+        right = Column(*self.charts.figures, sizing_mode="stretch_width", styles=card)
+        parts = (
+            self.heading,
+            self.numbers,
+            self.notices,
+            row(left, right),
+            self.table,
+            row(self.problems, self.groups),
+        )
+        self.root = Column(*parts, sizing_mode="stretch_width", name="root")
+        self.document.add_root(self.root)
+
+    def _table(self) -> tuple[Any, Any]:
+        from bokeh.models import ColumnDataSource, DataTable, NumberFormatter, TableColumn
+
+        rows = ColumnDataSource({name: [] for name in self.board.rows()})
+        rows.selected.on_change("indices", self._chosen)
+        titles = {
+            "frame": ("frame", 50),
+            "file": ("file", 170),
+            "state": ("state", 70),
+            "found": ("found", 60),
+            "accepted": ("accepted", 70),
+            "size": ("mean |tilt|" if self._columns else "mean size", 80),
+            "focus": ("focus", 70),
+            "flags": ("flags", 150),
+        }
+        formats = {"size": "0.00", "focus": "0.000"}
+        columns = [
+            TableColumn(
+                field=name,
+                title=title,
+                width=width,
+                **(
+                    {"formatter": NumberFormatter(format=formats[name], nan_format="–")}
+                    if name in formats
+                    else {}
+                ),
+            )
+            for name, (title, width) in titles.items()
+        ]
+        table = DataTable(
+            source=rows,
+            columns=columns,
+            index_position=None,
+            height=TABLE_PX,
+            sizing_mode="stretch_width",
+            name="frames",
+        )
+        return table, rows
+
+    def _followed(self, _name: str, _before: bool, _now: bool) -> None:  # noqa: FBT001
+        self.update(force=True)
+
+    def _chosen(self, _name: str, _before: Any, indices: list[int]) -> None:
+        """Show the frame that was chosen in the table, and stay with it."""
+        if indices:
+            self._frame = int(self.rows.data["frame"][indices[0]])
+            self.follow.active = False
+            self.update(force=True)
+
+    def _reconnect(self) -> None:
+        from bokeh.events import ConnectionLost
+        from bokeh.models import CustomJS
+
+        self.document.js_on_event(ConnectionLost, CustomJS(code=RECONNECT))
+
+    def update(self, *, force: bool = False) -> None:
+        """Push what is new to this viewer."""
+        self.board.refresh()
+        if self.board.version == self._seen and not force:
+            return
+        self._seen = self.board.version
+        if self.board.is_columns != self._columns:
+            self._columns = self.board.is_columns
+            self.document.remove_root(self.root)
+            self._build()
+        if self.follow.active or self._frame is None:
+            self._frame = self.board.newest
+        self.heading.text = words.heading(self.board)
+        self.numbers.text = words.numbers(self.board)
+        self.notices.text = words.notices(self.board)
+        self.problems.text = words.problems(self.board)
+        self.groups.text = words.groups(self.board)
+        self._show()
+        self.charts.update(self.board, self._frame)
+        rows = self.board.rows()
+        if not _same(rows, self.rows.data):
+            self.rows.data = rows
+
+    def _show(self) -> None:
+        uri, said = ("", "No frame yet.")
+        if self._frame is not None:
+            uri, said = self.board.picture(self._frame)
+        shown = f'<img alt="{said}" src="{uri}">' if uri else ""
+        self.image.text = f'{shown}<p class="none" id="caption">{_escaped(said)}</p>'
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two tables are alike; NaN is like NaN."""
+    return repr(a) == repr({name: list(b[name]) for name in b})
+
+
+def _escaped(text: str) -> str:
+    from html import escape
+
+    return escape(text)

@@ -1,0 +1,109 @@
+"""Picture: one frame as the microscope saw it, with what was found in it, for the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stempede.errors import StempedeError
+from stempede.frames import FrameRecord
+from stempede.io.results import Results
+from stempede.io.sources import SourceReader
+from stempede.report.overlays import fit, grey, jpeg_uri
+from stempede.report.preview import Regions, overlay
+
+SIDE_PX = 760
+SHARE = 30
+"""Pictures of a page's worth: keeps one below about 120 kB."""
+
+
+def picture(
+    results: Results, facts: Mapping[str, Any], part: int | None, signal: str | None
+) -> tuple[str, str]:
+    """Return a data URI and a line of words; no picture where the file cannot be read.
+
+    Parameters
+    ----------
+    results : Results
+    facts : mapping
+        Row of ``frames``.
+    part : int or None
+        Chunk of the frame.
+    signal : str or None
+        As the run read it.
+    """
+    frame = int(facts["frame"])
+    shape = (int(facts["height_px"]), int(facts["width_px"]))
+    record = FrameRecord(frame, str(facts["source"]), int(facts["page"]), shape, "")
+    try:
+        image = SourceReader(signal)(record).astype(np.float32)
+    except (StempedeError, OSError, ValueError, RuntimeError) as error:
+        return "", f"frame {frame} cannot be shown: {str(error)[:200]}"
+    if facts["state"] != "measured":
+        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: not measured, see the problems"
+    columns = results.read_part("columns", part) if part is not None else None
+    if columns is not None:
+        return _columns(results, image, columns, frame, part)
+    return _particles(results, image, frame, part, facts)
+
+
+def _plain(image: np.ndarray) -> np.ndarray:
+    small, _ = fit(image, SIDE_PX)
+    return np.repeat(grey(small)[..., None], 3, axis=2)
+
+
+def _particles(
+    results: Results, image: np.ndarray, frame: int, part: int | None, facts: Mapping[str, Any]
+) -> tuple[str, str]:
+    particles = None if part is None else results.read_part("particles", part)
+    try:
+        labels = results.maps.read("labels", frame)
+    except StempedeError:
+        labels = None
+    if particles is None or labels is None or labels.shape != image.shape:
+        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: outlines were not kept"
+    mine = particles["frame"] == frame
+    accepted = particles["accepted"][mine]
+    regions = Regions(labels, particles["label"][mine], accepted)
+    size = facts["pixel_size_nm"]
+    known = size is not None and math.isfinite(size)
+    drawn = overlay(image, regions, pixel_size_nm=size if known else None, max_side_px=SIDE_PX)
+    words = f"frame {frame}: {int(accepted.sum())} of {len(accepted)} regions accepted (teal)"
+    return jpeg_uri(drawn, SHARE), words
+
+
+def _columns(
+    results: Results, image: np.ndarray, columns: Any, frame: int, part: int | None
+) -> tuple[str, str]:
+    from stempede.report import figures
+    from stempede.report.dots.network import draw_network
+
+    octahedra = None if part is None else results.read_part("octahedra", part)
+    if octahedra is None:
+        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: no octahedra"
+    mine = _largest_crystal(columns, octahedra, frame)
+    whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+    sink = io.BytesIO()
+    with figures.styled():
+        draw_network(image, *mine, whole).savefig(sink, dpi=110, format="png")
+    uri = "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode("ascii")
+    accepted = columns["accepted"][columns["frame"] == frame]
+    return uri, f"frame {frame}: {int(accepted.sum())} of {len(accepted)} columns accepted"
+
+
+def _largest_crystal(columns: Any, octahedra: Any, frame: int) -> list[Any]:
+    """Return the columns and octahedra of the crystal of a frame that has the most columns."""
+    from stempede.report.folder import Columns
+
+    here = columns["crystal"][columns["frame"] == frame]
+    numbers, counts = np.unique(here[here >= 0], return_counts=True)
+    largest = numbers[np.argmax(counts)] if len(numbers) else -1
+    return [
+        Columns(dict(t.take(np.asarray((t["frame"] == frame) & (t["crystal"] == largest))).columns))
+        for t in (columns, octahedra)
+    ]
