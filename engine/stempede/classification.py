@@ -46,7 +46,7 @@ def train_classifier(
     say : callable, optional
         Takes a line on how far it is.
     **options
-        ``features trials seed most`` of ``particles.classify.learn``.
+        ``features trials seed most compare`` of ``particles.classify.learn``.
 
     Returns
     -------

@@ -56,6 +56,9 @@ def classifier(
     most: Annotated[
         int, typer.Option("--most", min=100, help="Particles looked at, drawn by seed.")
     ] = 3_000,
+    compare: Annotated[
+        bool, typer.Option("--compare/--no-compare", help="Judge the other feature sets, too.")
+    ] = True,
     truth: Truth = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -73,6 +76,7 @@ def classifier(
         trials=trials,
         seed=seed,
         most=most,
+        compare=compare,
         say=lambda words: None if quiet or as_json else typer.echo(words, err=True),
     )
     write_report(run)

@@ -65,6 +65,7 @@ def learn(
     trials: int = 30,
     seed: int = 0,
     most: int = 3_000,
+    compare: bool = True,
     say: Say = lambda words: None,
 ) -> Learnt:
     """Learn to tell the groups, samples or true shapes of a run apart.
@@ -77,13 +78,15 @@ def learn(
     truth : mapping of str to (m,) array, optional
         ``truth/particles`` of a simulated session.
     features : str
-        Feature set of the model that is kept; the others are judged beside it.
+        Feature set of the model that is kept.
     trials : int
         Of the search for C and gamma.
     seed : int
         Same seed and tables, same model.
     most : int
         Particles looked at; the time grows with its square.
+    compare : bool
+        Judge the other feature sets beside it.
     say : callable, optional
         Takes a line on how far it is.
 
@@ -94,7 +97,9 @@ def learn(
     """
     shapes = None if truth is None else true_shapes(frames, particles, truth)
     found = examples(frames, particles, labels, truth=shapes, most=most, seed=seed)
-    trained = train(found, labels, features=features, trials=trials, seed=seed, say=say)
+    trained = train(
+        found, labels, features=features, trials=trials, seed=seed, compare=compare, say=say
+    )
     tables = {**trained.tables, "sample_groups": sample_groups(frames, particles, seed)}
     return Learnt(trained, _card(found, trained, labels, frames, seed), tables, found.notes)
 

@@ -21,6 +21,7 @@ from stempede.particles.classify.tables import (
     CLASS_FIELDS,
     CLASS_SCORES,
     CONFUSION,
+    text,
 )
 from stempede.tables import Table
 
@@ -191,7 +192,7 @@ def _pixel_size(particles: Table) -> float | None:
 
 def _agreement(frames: Table, particles: Table, card: Mapping[str, Any]) -> tuple[Table, Table]:
     """Return how classes agree with what this run knows of the same kind."""
-    named = np.asarray(particles["class_name"]).astype(np.str_)
+    named = text(particles["class_name"])
     known = known_labels(frames, particles, str(card["labels"]))
     rows = np.flatnonzero((named != "") & (known != ""))
     common = score_facts(card) | {"judged_against": card["labels"], "says": AGREES}

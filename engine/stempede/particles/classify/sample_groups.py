@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from stempede.particles.classify.examples import known_labels
-from stempede.particles.classify.tables import SAMPLE_GROUPS
+from stempede.particles.classify.tables import SAMPLE_GROUPS, text
 from stempede.particles.clusters import LEVEL, fraction
 from stempede.particles.scopes import Scope, scopes
 from stempede.tables import Table
@@ -56,7 +56,7 @@ def _sortings(particles: Table) -> list[_Sorting]:
     accepted = np.asarray(particles["accepted"])
     labels = {"group": known_labels(particles, particles, "group")}
     if "class_name" in particles.schema.names:
-        labels["class"] = np.asarray(particles["class_name"]).astype(np.str_)
+        labels["class"] = text(particles["class_name"])
     weight = np.nan_to_num(particles["weight"], nan=1.0)
     made = []
     for kind, label in labels.items():

@@ -122,7 +122,8 @@ def fit(x: np.ndarray, y: np.ndarray, choice: Choice, seed: int) -> Any:
 
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     model = CalibratedClassifierCV(machine(choice.C, choice.gamma), ensemble=False, cv=folds)
-    return _fitted(model, x, y)
+    # the folds were for fitting; a saved model has no need of them
+    return _fitted(model, x, y).set_params(cv=_FOLDS)
 
 
 def _fitted(model: Any, x: np.ndarray, y: np.ndarray) -> Any:

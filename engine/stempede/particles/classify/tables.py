@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from stempede.tables import Field, Schema, Table, declare
 
 SEPARABLE = (
@@ -90,6 +94,11 @@ SAMPLE_GROUPS = declare(
         ),
     )
 )
+
+
+def text(column: Any) -> np.ndarray:
+    """Return a column of strings as an array of fixed width, which compares and sorts fast."""
+    return np.array(column.tolist(), dtype=np.str_)
 
 
 def merged(old: Table | None, new: Table, key: str = "origin") -> Table:

@@ -76,6 +76,7 @@ def train(
     features: str = "auto",
     trials: int = 30,
     seed: int = 0,
+    compare: bool = True,
     say: Say = lambda words: None,
 ) -> Trained:
     """Learn the labels of examples.
@@ -87,10 +88,12 @@ def train(
         What the labels are; decides the words beside the numbers.
     features : str
         Set that the kept model uses; ``auto`` is ``all``, or ``without shape`` where p, d, L
-        are not measured. The other sets are judged beside it.
+        are not measured.
     trials : int
         Pairs of C and gamma tried for the kept model; at most 8 for the others.
     seed : int
+    compare : bool
+        Judge the other feature sets beside it; of samples, with and without p, d, L.
     say : callable, optional
         Takes a line on how far it is.
 
@@ -103,7 +106,8 @@ def train(
     classes, y = np.unique(found.label, return_inverse=True)
     work = _Work(found, classes, y.astype(np.int64), labels, seed)
     models: dict[str, _Fit] = {}
-    others = found.features if labels != "sample" else ("all", "without shape")
+    others = tuple(found.features) if labels != "sample" else ("all", "without shape")
+    others = others if compare else ()
     for name in [kept, *(n for n in others if n != kept and n in found.features)]:
         tried = trials if name == kept else min(trials, _OTHER_TRIALS)
         for split in ("particle", "image"):

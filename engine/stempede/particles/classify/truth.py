@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from stempede.particles.classify import judge
 from stempede.particles.classify.judge import Answers
 from stempede.particles.classify.reduce import score_facts
-from stempede.particles.classify.tables import CLASS_SCORES, CONFUSION, CORRECT
+from stempede.particles.classify.tables import CLASS_SCORES, CONFUSION, CORRECT, text
 from stempede.tables import Table
 
 # centres of one particle lie closer than this share of its diameter
@@ -69,7 +69,7 @@ def against_truth(
     card : mapping
         Of the classifier.
     """
-    called = np.asarray(particles["class_name"]).astype(np.str_)
+    called = text(particles["class_name"])
     names = dict(card.get("truth_names", {}))
     rows = np.flatnonzero((shapes != "") & (called != ""))
     scores: list[dict[str, Any]] = []
