@@ -6,11 +6,13 @@ from test_network import at, changed
 
 from column_tables import CELL_PX, SE_200, batch_of, dot
 from stempede.columns.domains import find_domains
+from stempede.columns.ellipses import of_halves
 from stempede.columns.network import Network
 from stempede.columns.octahedra import Octahedra
 from stempede.columns.octahedron import octahedra_forms
 from stempede.columns.tables import OCTAHEDRA
 from stempede.tables import MISSING, Table
+from stempede_kernels.gaussian_fit import fit_gaussians
 
 
 def octahedra_of(columns, pixel_size_nm=(0.015, 0.015), **options):
@@ -173,7 +175,9 @@ def with_widths(columns, rng, *, across=0.0, lead=0.0, electrons=90):
 )
 def test_elongation_stands_apart_from_the_probe_and_names_the_view(tilt, across, view):
     rng = np.random.default_rng(8)
-    columns = with_widths(dot((8, 7), tilt, gamma_deg=90.0).columns(), rng, across=across)
+    # the Gaussian's excess over halves across ** 0.5 to either side of a probe of 8 px²
+    excess = across / (1 - 0.18 * across / 8)
+    columns = with_widths(dot((8, 7), tilt, gamma_deg=90.0).columns(), rng, across=excess)
     octahedra, crystals = octahedra_of(columns)
     assert crystals["view"].tolist() == [view]
     square = np.sign(octahedra["x_elongation_pm"]) * octahedra["x_elongation_pm"] ** 2
@@ -182,12 +186,39 @@ def test_elongation_stands_apart_from_the_probe_and_names_the_view(tilt, across,
     assert abs(square.mean() - expected) < 3.5 * 225 * 8 * np.sqrt(4 / 90 / 127)
     off = (octahedra["x_elongation_pm"] - np.sqrt(expected)) / octahedra["se_x_elongation_pm"]
     assert (np.abs(off) < 1.96).mean() > 0.85
+    whole, se = crystals["x_elongation_pm"][0], crystals["se_x_elongation_pm"][0]
+    assert abs(whole - np.sqrt(expected)) < 3.5 * se
+    assert crystals["pbx_elongation_pm"][0] < 3.5 * crystals["se_pbx_elongation_pm"][0]
+
+
+@pytest.mark.parametrize("spread_px", [1.0, 2.0, 3.0])
+def test_a_gaussian_fitted_to_two_halves_gives_their_distance(spread_px):
+    sigma, apart = 3.0, 20.7
+    y, x = np.indices((71, 73), float)
+
+    def drawn(cy, cx, height):
+        return height * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * sigma**2))
+
+    image = 0.2 + drawn(35, 36 - spread_px, 2.5) + drawn(35, 36 + spread_px, 2.5)
+    places = [(35.0, 36.0), (35 - apart, 36.0), (35 + apart, 36.0), (35, 36 - apart)]
+    for height, place in zip((20.0, 20.0, 6.0, 6.0), [*places[1:], (35, 36 + apart)]):
+        image += drawn(*place, height)
+    start = np.array([[*p, h, 3, 3, 0, 0.2] for p, h in zip(places, (5.0, 20, 20, 6))])
+    start = np.vstack([start, [35, 36 + apart, 6, 3, 3, 0, 0.2]])
+    fits = fit_gaussians(image[None].astype(np.float32), np.zeros(5, int), start, window=25)
+    along, narrow = fits.parameters[0, 3] ** 2, fits.parameters[0, 4] ** 2
+    found, _ = of_halves(np.array([along - narrow]), np.array([0.0]), narrow)
+    assert along - narrow > 1.02 * spread_px**2
+    assert found[0] == pytest.approx(spread_px**2, rel=0.06)
 
 
 def test_lead_drawn_out_along_y_says_so():
     rng = np.random.default_rng(9)
     columns = with_widths(dot((8, 7), 3.0, gamma_deg=90.0).columns(), rng, lead=8.0)
-    octahedra, _ = octahedra_of(columns)
+    octahedra, crystals = octahedra_of(columns)
+    whole, se = crystals["pbx_elongation_pm"][0], crystals["se_pbx_elongation_pm"][0]
+    assert abs(whole - 15 * np.sqrt(8)) < 3.5 * se < 5
+    assert abs(abs(crystals["pbx_elongation_angle_deg"][0]) - 90) < 3
     assert 36 < np.mean(octahedra["pbx_elongation_pm"]) < 48  # sqrt(8) px
     away = np.abs(np.abs(octahedra["pbx_elongation_angle_deg"]) - 90)
     assert np.median(away) < 15

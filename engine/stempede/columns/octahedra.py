@@ -107,12 +107,35 @@ class Octahedra:
             "pbx_elongation_angle_deg": drawn.b_angle_deg,
         }
         table = {name: table[name] for name in OCTAHEDRA.names if name in table}
-        mean = dict(zip(_UPDATED, (int(known.sum()), view, tilt, se_tilt)))
-        return table, mean
+        crystal = {
+            "n_octahedra": int(known.sum()),
+            "view": view,
+            "staggered_tilt_deg": tilt,
+            "se_staggered_tilt_deg": se_tilt,
+            "pbx_elongation_angle_deg": drawn.b_mean_angle_deg,
+        }
+        for part, square, se in (
+            ("x", drawn.mean, drawn.se_mean),
+            ("pbx", drawn.b_mean, drawn.se_b_mean),
+        ):
+            value, error = rms(np.asarray(square), np.asarray(se))
+            crystal[f"{part}_elongation_pm"] = float(value) * nm * _PM
+            crystal[f"se_{part}_elongation_pm"] = float(error) * nm * _PM
+        return table, crystal
 
 
 _KEY = ("frame", "crystal")
-_UPDATED = ("n_octahedra", "view", "staggered_tilt_deg", "se_staggered_tilt_deg")
+_UPDATED = (
+    "n_octahedra",
+    "view",
+    "staggered_tilt_deg",
+    "se_staggered_tilt_deg",
+    "x_elongation_pm",
+    "se_x_elongation_pm",
+    "pbx_elongation_pm",
+    "se_pbx_elongation_pm",
+    "pbx_elongation_angle_deg",
+)
 _PLAIN = (
     "tilt_deg",
     "staggered_tilt_deg",
