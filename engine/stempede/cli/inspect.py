@@ -101,21 +101,43 @@ def report(run: Run) -> None:
 
 
 @app.command()
-def compare(runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")]) -> None:
-    """Set several runs side by side with their intervals: sizes, or layers of dots."""
-    from stempede.report.compare import compare_runs
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; one alone with --by.")],
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Compare within one run by labels: sample,batch,reaction_time"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for comparison.html, figures and CSV files."),
+    ] = None,
+) -> None:
+    """Set runs side by side, or samples and batches of one: sizes, groups, tests with intervals."""
+    from stempede.report import compare as comparing
     from stempede.report.dots.compare import compare_dots
 
-    if len(runs) < 2:
-        raise InputError("compare wants two runs or more; found one; name another run folder")
-    dots = [run for run in runs if (run / "columns").is_dir()]
-    if dots and len(dots) < len(runs):
-        other = next(run for run in runs if run not in dots)
+    labels = [name.strip() for name in (by or "").split(",") if name.strip()]
+    if len(runs) < 2 and not labels:
         raise InputError(
-            f"compare wants runs of one route; {dots[0]} has columns, {other} particles; "
-            f"compare each with its like"
+            "compare wants two runs or more, or one with --by; found one; name another run folder"
         )
-    typer.echo(compare_dots(runs) if dots else compare_runs(runs))
+    dots = [run for run in runs if (run / "columns").is_dir()]
+    if dots and (len(dots) < len(runs) or labels or out is not None):
+        other = next((run for run in runs if run not in dots), None)
+        raise InputError(
+            f"compare wants runs of one route, and --by and --out those of particles; {dots[0]} "
+            f"has columns{f', {other} particles' if other else ''}; compare each with its like"
+        )
+    if dots:
+        typer.echo(compare_dots(runs))
+        return
+    if not labels:
+        typer.echo(comparing.compare_runs(runs))
+        typer.echo("")
+    found = comparing.compare(runs, labels)
+    typer.echo(comparing.told(found))
+    if out is not None:
+        typer.echo(comparing.write_comparison(found, out))
 
 
 @app.command()

@@ -47,32 +47,43 @@ def styled() -> Any:
 
 def save(figure: Any, folder: Path, name: str) -> str:
     """Write ``name.svg`` and ``name.png`` and return the SVG as a data URI."""
+    svg, _ = _written(figure, folder, name)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+
+
+def save_picture(figure: Any, folder: Path, name: str, share: int = 11) -> tuple[str, Any]:
+    """Write ``name.svg`` and ``name.png`` and return a JPEG as a data URI, with (width, height).
+
+    Parameters
+    ----------
+    figure : Figure
+        Made of pixels, too many for a page as they are.
+    folder : Path
+    name : str
+    share : int
+        Of so many on a page: decides the quality.
+    """
+    from stempede.report.overlays import jpeg_uri
+
+    _, rgb = _written(figure, folder, name)
+    return jpeg_uri(rgb, share), (rgb.shape[1], rgb.shape[0])
+
+
+def _written(figure: Any, folder: Path, name: str) -> tuple[bytes, np.ndarray]:
+    """Write both files; return the SVG and the pixels of the PNG, (y, x, 3) uint8."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     # no date: the same run gives the same files
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "stempede"})
     (folder / f"{name}.svg").write_bytes(buffer.getvalue())
     # the layout found for the first holds for the second
     figure.set_layout_engine("none")
-    figure.savefig(folder / f"{name}.png", dpi=_PNG_DPI, pil_kwargs={"compress_level": 3})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def as_jpeg(figure: Any, share: int = 11) -> tuple[str, tuple[int, int]]:
-    """Return a figure as a JPEG data URI for the page, with its width and height in px.
-
-    Parameters
-    ----------
-    figure : Figure
-        Already saved: its layout is settled.
-    share : int
-        Of so many on a page: decides the quality.
-    """
-    from stempede.report.overlays import jpeg_uri
-
     figure.set_dpi(_PNG_DPI)
     figure.canvas.draw()
     rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    return jpeg_uri(rgb, share), (rgb.shape[1], rgb.shape[0])
+    Image.fromarray(rgb).save(folder / f"{name}.png", compress_level=3, dpi=(_PNG_DPI, _PNG_DPI))
+    return buffer.getvalue(), rgb
 
 
 def bin_edges(sizes: np.ndarray) -> np.ndarray:

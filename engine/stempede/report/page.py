@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from stempede.errors import ResultsError
-from stempede.report import aside, perframe, record, sections, style
+from stempede.report import aside, perframe, record, sections
+from stempede.report.document import document, write_page
 from stempede.report.dots.page import body as dots_body
 from stempede.report.findings import Findings, gather, n_uncalibrated
 from stempede.report.folder import RunFolder
 from stempede.report.groups.page import of_groups
-from stempede.report.groups.space import TURN
 from stempede.report.headline import headline
 from stempede.report.html import Html, counted, join, tag
 from stempede.report.show import overlays
@@ -63,20 +63,16 @@ def write_report(run: Path | str) -> Path:
         folder.mkdir(exist_ok=True)
         columns = (opened.path / "columns").is_dir()
         text = (
-            _document(opened, dots_body(opened, folder))
+            document(opened.name, dots_body(opened, folder))
             if columns
             else render(gather(opened), folder)
         )
-        page = opened.path / "report.html"
-        temporary = page.with_name(".report.html")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(page)
+        return write_page(opened.path / "report.html", text)
     except OSError as error:
         raise ResultsError(
             f"wanted to write the report into {opened.path}, but {error}; make room or "
             "change its permissions"
         ) from error
-    return page
 
 
 def render(found: Findings, figures_folder: Path) -> str:
@@ -90,14 +86,16 @@ def render(found: Findings, figures_folder: Path) -> str:
         An existing folder.
     """
     sketch = Sketch(figures_folder)
+    grouped = of_groups(found, sketch)
     body = {
         "sizes": sections.sizes(found, sketch),
         "overlays": overlays(found, figures_folder),
         "aside": aside.set_aside(found, sketch),
         "samples": sections.samples(found, sketch),
-        **of_groups(found, sketch),
+        **grouped,
         "systematics": sections.systematics(found, sketch),
-        "features": sections.features(found, sketch),
+        # the same predictors stand there by group
+        "features": None if grouped.get("groups") else sections.features(found, sketch),
         "frames": perframe.frames(found),
         "problems": record.problems(found.run),
         "provenance": record.provenance(found.run),
@@ -105,8 +103,8 @@ def render(found: Findings, figures_folder: Path) -> str:
     }
     shown = {name: part for name, part in body.items() if part is not None}
     links = [tag("li", tag("a", TITLES[name], href=f"#{name}")) for name in shown]
-    return _document(
-        found.run,
+    return document(
+        found.run.name,
         join(
             tag(
                 "header",
@@ -121,20 +119,6 @@ def render(found: Findings, figures_folder: Path) -> str:
             record.footer("particles"),
         ),
     )
-
-
-def _document(run: RunFolder, body: Html) -> str:
-    """Return a complete HTML document around a body."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{run.name} · stempede"),
-        # the style sheet and the script are this package's own text
-        tag("style", Html(style.CSS)),
-    )
-    whole = tag("body", body, tag("script", Html(style.SORT + TURN)))
-    return "<!DOCTYPE html>\n" + tag("html", head, whole, lang="en") + "\n"
 
 
 def banner(found: Findings) -> Html | None:

@@ -36,8 +36,6 @@ class Sketch:
     ) -> Html:
         """Draw a figure made of pixels: SVG and PNG as files, a JPEG on the page."""
         with figures.styled():
-            figure = draw(*numbers)
-            figures.save(figure, self.folder, name)
-            uri, (width, height) = figures.as_jpeg(figure)
+            uri, (width, height) = figures.save_picture(draw(*numbers), self.folder, name)
         picture = tag("img", src=uri, alt=alt, width=width, height=height, loading="lazy")
         return tag("figure", picture, tag("figcaption", caption) if caption else None)

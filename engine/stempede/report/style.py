@@ -86,6 +86,9 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin
 .multiples { display: grid; gap: 8px 16px; margin: 12px 0;
   grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); }
 .multiples.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); }
+.broad { overflow-x: auto; }
+.broad img { min-width: 700px; }
+.broad figcaption { position: sticky; left: 0; max-width: min(72ch, calc(100vw - 32px)); }
 .group { white-space: nowrap; }
 .group::before { content: ""; display: inline-block; width: .75em; height: .75em;
   margin-right: .4em; border-radius: 2px; background: var(--group); }

@@ -52,7 +52,8 @@ def ridges(
     """Draw the distribution of one predictor by group, each with its normal fit.
 
     Groups stand above each other over one axis; each is scaled to its own peak, and the dark
-    line is the normal law of the same weighted mean and standard deviation.
+    line is the normal law of the same weighted mean and standard deviation. Whole numbers have
+    bins of their own and no normal law.
 
     Parameters
     ----------
@@ -69,15 +70,11 @@ def ridges(
     figure, axes = start((_PANEL, height), layout=None)
     figure.subplots_adjust(left=0.1, right=0.97, bottom=0.27 / height, top=1 - 0.24 / height)
     there = np.isfinite(values)
-    low, high = np.quantile(values[there], _OUTER)
-    inside = there & (values >= low) & (values <= high)
-    edges = bin_edges(values[inside])
-    if len(edges) > _MOST_BINS:
-        edges = np.linspace(edges[0], edges[-1], _MOST_BINS + 1)
+    edges, whole = _edges(values[there])
     x = np.linspace(edges[0], edges[-1], 200)
     for k, group in enumerate(groups):
         rows = there & (number == group.number)
-        _ridge(axes, -float(k), group, (values[rows], weights[rows]), (edges, x))
+        _ridge(axes, -float(k), group, (values[rows], weights[rows]), (edges, None if whole else x))
     axes.set_title(title, loc="left", fontsize="medium", x=-0.08)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(-len(groups) + 0.92, 1.02)
@@ -92,12 +89,24 @@ def ridges(
     return figure
 
 
+def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return edges of bins, and whether the values are a few whole numbers."""
+    distinct = np.unique(values)
+    if len(distinct) <= 12 and np.array_equal(distinct, np.round(distinct)):
+        return np.arange(distinct[0] - 0.5, distinct[-1] + 1), True
+    low, high = np.quantile(values, _OUTER)
+    edges = bin_edges(values[(values >= low) & (values <= high)])
+    if len(edges) > _MOST_BINS:
+        edges = np.linspace(edges[0], edges[-1], _MOST_BINS + 1)
+    return edges, False
+
+
 def _ridge(
     axes: Any,
     base: float,
     group: Group,
     weighted: tuple[np.ndarray, np.ndarray],
-    grid: tuple[np.ndarray, np.ndarray],
+    grid: tuple[np.ndarray, np.ndarray | None],
 ) -> None:
     (values, weights), (edges, x) = weighted, grid
     axes.axhline(base, color=style.LINE, linewidth=0.6)
@@ -111,7 +120,7 @@ def _ridge(
     mean = np.average(values, weights=weights)
     sd = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
     normal = None
-    if sd > 0 and len(values) > 1:
+    if x is not None and sd > 0 and len(values) > 1:
         normal = np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
     # the higher of both stays below the next group
     scale = 0.86 / max(peak, 0.0 if normal is None else float(normal.max()))
@@ -124,7 +133,7 @@ def _ridge(
         alpha=0.55,
         label=group.name,
     )
-    if normal is not None:
+    if x is not None and normal is not None:
         axes.plot(x, base + scale * normal, color=style.INK, linewidth=1.0)
 
 

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stempede.particles.clusters import fraction
-from stempede.particles.scopes import scopes
 from stempede.report.findings import Findings
 from stempede.report.folder import Columns
 from stempede.report.groups.colours import colour
 from stempede.report.groups.predictors import Predictor, predictors
 from stempede.report.sizes import Interval
-from stempede.tables import FRAMES, Table
 
 _MORE = (
     "frame",
@@ -34,6 +31,7 @@ _MORE = (
     "shape_radius_px",
     "shape_angle_deg",
     "jaccard",
+    "is_circle",
     "weight",
     "group",
     "accepted",
@@ -127,26 +125,19 @@ class Grouped:
         return np.where(np.isfinite(weights) & (weights > 0), weights, 1.0)
 
 
-def frames_table(columns: Columns) -> Table:
-    """Return what scopes are made of: frame, state, sample and area of each frame."""
-    texts = {name: columns.text(name) for name in ("state", "sample", "area")}
-    return Table(FRAMES, {"frame": np.asarray(columns["frame"], np.int64), **texts})
-
-
 def _groups(found: Findings, particles: Columns) -> tuple[Group, ...]:
+    """Return the groups by number; their shares are those of the groups table."""
     number = np.asarray(particles["group"], float)
     inside = np.flatnonzero(np.isfinite(number) & (number >= 0))
-    session = scopes(frames_table(found.run.frames))[:1]
-    if not session or not len(inside):
-        return ()
-    (scope,) = session
-    frame = np.asarray(particles["frame"], np.int64)[inside]
-    ones = np.ones(len(inside))
-    everyone = scope.sample_of(frame, ones, ones)
+    shares: dict[int, Interval] = {}
+    for row in found.run.columns("groups").rows():
+        bounds = (row.get(k) for k in ("fraction", "fraction_ci_low", "fraction_ci_high"))
+        share = Interval(*(np.nan if b is None else float(b) for b in bounds))
+        shares.setdefault(int(row["group"]), share)
     groups = []
     for g in np.unique(number[inside]).astype(int).tolist():
-        member = number[inside] == g
-        share = fraction(everyone, member)
-        interval = Interval(share.value, share.ci_low, share.ci_high)
-        groups.append(Group(g, int(member.sum()), len(np.unique(frame[member])), interval))
+        member = inside[number[inside] == g]
+        counted = Interval(len(member) / len(inside))
+        n_frames = len(np.unique(particles["frame"][member]))
+        groups.append(Group(g, len(member), n_frames, shares.get(g, counted)))
     return tuple(groups)

@@ -28,14 +28,15 @@ def montage(crops: Crops, colours: Sequence[str] | None = None) -> Any:
     """
     n = len(crops.rows)
     down = -(-n // ACROSS)
-    pitch = CELL_PX + _GAP_PX
-    sheet = np.full((down * pitch + _GAP_PX, ACROSS * pitch + _GAP_PX, 3), 255, np.uint8)
+    pitch = CELL_PX + 2 * _GAP_PX
+    sheet = np.full((down * pitch, ACROSS * pitch, 3), 255, np.uint8)
     for k in range(n):
-        y, x = (k // ACROSS) * pitch, (k % ACROSS) * pitch
+        y, x = (k // ACROSS) * pitch + _GAP_PX, (k % ACROSS) * pitch + _GAP_PX
         if colours is not None:
+            # a white line stays between the frames of neighbours
+            r = _GAP_PX - 1
             rim = tuple(bytes.fromhex(colours[k][1:]))
-            sheet[y : y + pitch + _GAP_PX, x : x + pitch + _GAP_PX] = rim
-        y, x = y + _GAP_PX, x + _GAP_PX
+            sheet[y - r : y + CELL_PX + r, x - r : x + CELL_PX + r] = rim
         sheet[y : y + CELL_PX, x : x + CELL_PX] = crops.images[k][..., None]
     height = sheet.shape[0] / pitch * _INCH_PER_CELL
     width = sheet.shape[1] / pitch * _INCH_PER_CELL

@@ -11,7 +11,7 @@ from stempede.report import style
 from stempede.report.figures import start
 from stempede.report.groups.crops import CELL_PX, Crops
 from stempede.report.groups.findings import Group, Grouped
-from stempede.simulate.superellipse import N_VERTICES, unit_outlines
+from stempede.simulate.superellipse import N_VERTICES, radius
 
 ACROSS = 8
 _GAP_PX = 5
@@ -30,7 +30,7 @@ def ranked(grouped: Grouped, crops: Crops, group: int) -> np.ndarray:
         Places in ``crops``.
     """
     jaccard = np.asarray(grouped.particles["jaccard"], float)[crops.rows]
-    fitted = np.isfinite(np.asarray(grouped.particles["p"], float)[crops.rows])
+    fitted = np.isfinite(np.asarray(grouped.particles["shape_radius_px"], float)[crops.rows])
     mine = np.flatnonzero((grouped.number[crops.rows] == group) & np.isfinite(jaccard) & fitted)
     mine = mine[np.argsort(jaccard[mine], kind="stable")]
     if len(mine) <= ACROSS:
@@ -102,23 +102,20 @@ def _one(
 def outline_px(grouped: Grouped, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the fitted outline of a particle in its frame, px.
 
-    The area is the particle's where the run has no radius of the fit, the middle its centroid
-    where it has no middle of the fit.
-
     Returns
     -------
     y, x : (n,) float64 arrays
+        Closed: the first point stands at the end again.
     """
     particles = grouped.particles
-
-    def of(name: str, spare: str) -> float:
-        value = float(particles[name][row])
-        return value if np.isfinite(value) else float(particles[spare][row])
-
-    p, d, l_ratio = (np.array([float(particles[k][row])]) for k in ("p", "d", "l_ratio"))
-    radius = unit_outlines(p, d, l_ratio)[0] * float(particles["equivalent_diameter_px"][row])
-    turn = np.arange(N_VERTICES) * (2 * np.pi / N_VERTICES)
-    angle = turn + np.deg2rad(of("shape_angle_deg", "orientation_deg"))
-    y = of("shape_y_px", "y_px") + radius * np.sin(angle)
-    x = of("shape_x_px", "x_px") + radius * np.cos(angle)
-    return np.append(y, y[0]), np.append(x, x[0])
+    p, d, l_ratio, scale, angle, y, x = (
+        float(particles[k][row])
+        for k in (
+            *("p", "d", "l_ratio", "shape_radius_px", "shape_angle_deg"),
+            *("shape_y_px", "shape_x_px"),
+        )
+    )
+    turn = np.linspace(0, 2 * np.pi, N_VERTICES + 1)
+    distance = scale * radius(turn, np.array(p), np.array(d), np.array(l_ratio))
+    seen = turn + np.deg2rad(angle)
+    return y + distance * np.sin(seen), x + distance * np.cos(seen)

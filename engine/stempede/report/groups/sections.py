@@ -27,7 +27,7 @@ def groups(grouped: Grouped, sketch: Sketch) -> Html | None:
     bars = sketch(
         "group-sizes",
         "Bars of the share of each group",
-        f"{rests(grouped)}. Shares as counted, with the number of particles; lines: 95 % CI, "
+        f"{rests(grouped)}. Edge-weighted shares, with the number of particles; lines: 95 % CI, "
         "frames as units, where there are enough of them.",
         distributions.group_sizes,
         listed,
@@ -98,7 +98,7 @@ def _mean(row: dict[str, Any] | None) -> Html | str:
     if row is None or not np.isfinite(float(row["mean"])):
         return "–"
     mean, sd = float(row["mean"]), float(row["sd"])
-    digits = max(0, 2 - int(np.floor(np.log10(sd)))) if np.isfinite(sd) and sd > 0 else 3
+    digits = max(0, 1 - int(np.floor(np.log10(sd)))) if np.isfinite(sd) and sd > 0 else 3
     digits = min(digits, 4)
     main = f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if np.isfinite(sd) else "")
     low, high = float(row["ci_low"]), float(row["ci_high"])
@@ -153,7 +153,7 @@ def _parallel(grouped: Grouped, sketch: Sketch) -> Html | None:
         return None
     inside = np.flatnonzero(grouped.number >= 0)
     values = [p.of(grouped.particles)[inside] for p in grouped.drawn]
-    return sketch(
+    figure = sketch(
         "parallel-coordinates",
         "Parallel coordinates of the groups",
         f"{rests(grouped)}. Lines: median of each group; bands: the middle half of its particles. "
@@ -164,6 +164,7 @@ def _parallel(grouped: Grouped, sketch: Sketch) -> Html | None:
         grouped.number[inside],
         grouped.groups,
     )
+    return tag("div", figure, class_="broad")
 
 
 def micrographs(grouped: Grouped, pixels: Pixels, sketch: Sketch) -> Html | None:
@@ -181,7 +182,9 @@ def micrographs(grouped: Grouped, pixels: Pixels, sketch: Sketch) -> Html | None
         if labels is not None and labels.shape != image.shape:
             labels = None
         rows = np.flatnonzero((frame == f) & (grouped.number >= 0))
-        kind = "Outlines" if labels is not None else "Ellipses of the same second moments"
+        kind = (
+            "Shades and outlines" if labels is not None else "Ellipses of the same second moments"
+        )
         drawn.append(
             sketch.picture(
                 f"groups-frame-{f:06d}",

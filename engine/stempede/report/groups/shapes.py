@@ -41,7 +41,7 @@ def shapes(
             "p",
             "Superellipses, R(θ) = [(L |cos(dθ/2)|)^p + |sin(dθ/2)|^p]^(−1/p): p is the exponent "
             "(2: ellipse, large: corners, below 1: concave), d the symmetry, L the elongation. "
-            "A circle has no d: its points scatter over d.",
+            + _circles(grouped),
             class_="note",
         ),
         _space(grouped, sketch),
@@ -108,3 +108,11 @@ def _outlines(grouped: Grouped, crops: Crops | None, sketch: Sketch) -> Html | N
         crops,
         rows,
     )
+
+
+def _circles(grouped: Grouped) -> str:
+    """Return how many are circles, of which d says nothing."""
+    n = int(grouped.particles.flags("is_circle").sum())
+    if not n:
+        return "A circle has no d."
+    return f"{counted(n, 'particle')} may as well be circles: they have no d and stand at 2."

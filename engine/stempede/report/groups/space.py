@@ -116,7 +116,7 @@ def standing(cloud: Cloud, groups: Sequence[Group]) -> Any:
     for group in groups:
         axes.plot([], [], "o", color=group.colour, markersize=5, label=group.name)
     if groups:
-        figure.legend(loc="upper left", ncols=4, columnspacing=1.0, handletextpad=0.2)
+        figure.legend(loc="upper left", ncols=5, columnspacing=0.8, handletextpad=0.2)
     axes.set_aspect("equal")
     axes.axis("off")
     return figure
