@@ -13,6 +13,7 @@ import numpy as np
 from stempede.columns.footprint import disc
 from stempede.columns.joint import System
 from stempede.columns.search import without_own
+from stempede_kernels import frame_fit
 
 _PLACES = np.linspace(-4, 4, 13)
 """Places on each axis, in standard errors of the curvature."""
@@ -67,32 +68,20 @@ def _mean_squares(
     without = without_own(system, which, yy, xx, ok)
     flat = np.where(ok, yy * problem.valid.shape[1] + xx, 0)
     observed, noise = problem.electrons.ravel()[flat], problem.noise
-    counted = noise.model == "poisson" or noise.resolved
-    kept = _informative(noise.counted(observed, without)[0] * ok, counted=counted)
-    yy, xx, ok, without, observed = (
-        np.take_along_axis(a, kept, axis=1) for a in (yy, xx, ok, without, observed)
-    )
+    electrons, noise = noise.counted(observed, without)
     dy, dx = (a.ravel() for a in np.meshgrid(_PLACES, _PLACES, indexing="ij"))
     off_y, off_x = dy * error[:, :1], dx * error[:, 1:]
     y, x = state.y[which, None] + off_y, state.x[which, None] + off_x
-    square = (yy[:, None] - y[:, :, None]) ** 2 + (xx[:, None] - x[:, :, None]) ** 2
-    variance = sigma[:, None, None] ** 2
-    profile = np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
-    mean = without[:, None] + intensity[which, None, None] * profile
-    log = (noise.log_likelihood(observed[:, None], mean) * ok[:, None]).sum(axis=2)
-    if counted:
-        # pixels without an electron were left out: with them all of the profile is seen
-        log += intensity[which, None] * (profile * ok[:, None]).sum(axis=2)
+    log = frame_fit.place_gains(
+        np.stack([yy, xx], axis=-1),
+        np.where(ok, electrons, np.nan),
+        without,
+        np.stack([y, x], axis=-1),
+        intensity[which, None],
+        sigma,
+        noise.rule(),
+    )[:, 0]
     weight = np.exp(log - log.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     offsets = np.stack([off_y, off_x], axis=-1)
     return np.einsum("kg,kgp,kgq->kpq", weight, offsets, offsets)
-
-
-def _informative(observed: np.ndarray, *, counted: bool) -> np.ndarray:
-    """Return (k, m) pixels to look at: where electrons are counted those that hold some."""
-    if not counted:
-        return np.broadcast_to(np.arange(observed.shape[1]), observed.shape)
-    there = observed > 0.02
-    most = max(1, int(there.sum(axis=1).max(initial=0)))
-    return np.argsort(~there, axis=1, kind="stable")[:, :most]

@@ -97,6 +97,14 @@ class Noise:
             return electrons, self
         return self._electrons(electrons, np.maximum(expected, _FLOOR))[0], Noise("poisson")
 
+    def rule(self) -> tuple[bool, float, float]:
+        """Return whether electrons are counted, else constant and slope of the variance."""
+        if self.model == "poisson":
+            return True, 0.0, 1.0
+        if self.model == "gaussian":
+            return False, self.variance, self.gain
+        return False, self.read_noise**2, 1.0
+
     def fitted(self, electrons: np.ndarray, expected: np.ndarray) -> Noise:
         """Return this noise with what ``gaussian`` leaves open estimated from residuals."""
         if self.model != "gaussian" or len(electrons) < 16:

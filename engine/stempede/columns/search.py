@@ -8,6 +8,7 @@ import numpy as np
 
 from stempede.columns.footprint import disc
 from stempede.columns.joint import System
+from stempede_kernels import frame_fit
 
 _STEP = 0.4
 """Distance of the places tried, in widths."""
@@ -15,7 +16,7 @@ _STEP = 0.4
 _SHARES = np.array([0.5, 1.0, 1.6])
 """Intensities tried, in those expected."""
 
-_CHUNK = 24
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,17 @@ def _search(
     without = without_own(system, which, yy, xx, ok)
     observed, noise = problem.noise.counted(problem.electrons.ravel()[flat], without)
     dy, dx = _grid(radius_px, _STEP * float(sigma.min()))
-    norm = 1 / (2 * np.pi * sigma[:, None, None] ** 2)
     y = centre_y[:, None] + dy
     x = centre_x[:, None] + dx
-    square = (yy[:, None] - y[:, :, None]) ** 2 + (xx[:, None] - x[:, :, None]) ** 2
-    profile = norm * np.exp(-0.5 * square / sigma[:, None, None] ** 2)
-    none = (noise.log_likelihood(observed, without) * ok).sum(axis=1)
-    gain = np.empty((len(_SHARES), *y.shape))
-    for k, share in enumerate(_SHARES):
-        mean = without[:, None] + (share * expected)[:, None, None] * profile
-        log = noise.log_likelihood(observed[:, None], mean)
-        gain[k] = (log * ok[:, None]).sum(axis=2) - none[:, None]
+    gain = frame_fit.place_gains(
+        np.stack([yy, xx], axis=-1),
+        np.where(ok, observed, np.nan),
+        without,
+        np.stack([y, x], axis=-1),
+        expected[:, None] * _SHARES,
+        sigma,
+        noise.rule(),
+    ).swapaxes(0, 1)
     best = gain.max(axis=0)
     place = best.argmax(axis=1)
     own = np.arange(len(which))

@@ -20,6 +20,7 @@ __all__ = [
     "entries",
     "gather",
     "mark",
+    "place_gains",
     "products",
     "row_sums",
     "squares",
@@ -180,6 +181,51 @@ def mark(valid: Bools, anchors: Floats, radius: float, active: Bools) -> Bools:
     anchors = _floats(anchors, "anchors", (None, 2))
     valid = np.ascontiguousarray(valid, np.bool_)
     return _side().mark(valid, anchors, float(radius), _flags(active, anchors))  # type: ignore[no-any-return]
+
+
+def place_gains(
+    pixels: Ints,
+    observed: Floats,
+    without: Floats,
+    places: Floats,
+    light: Floats,
+    sigma: Floats,
+    noise: tuple[bool, float, float],
+) -> Floats:
+    """Try round columns at many places, and say how much likelier they make the pixels.
+
+    Parameters
+    ----------
+    pixels : (k, p, 2) int64 array
+        (y, x) of the pixels around each column.
+    observed : (k, p) float64 array
+        NaN where a pixel is not to count.
+    without : (k, p) float64 array
+        Expected without the column.
+    places : (k, g, 2) float64 array
+        (y, x) tried.
+    light : (k, s) float64 array
+        Intensities tried.
+    sigma : (k,) float64 array
+        Widths, px.
+    noise : (bool, float, float)
+        Whether pixels are numbers of electrons (a pixel below 0.02 holds none); else the
+        variance of a pixel is the second plus the third times its expected value.
+
+    Returns
+    -------
+    (k, s, g) float64 array
+        Log-likelihood with the column less that without.
+    """
+    observed = _floats(observed, "observed", (None, None))
+    k, p = observed.shape
+    pixels = np.ascontiguousarray(pixels, np.int64).reshape(k, p, 2)
+    without = _floats(without, "without", (k, p))
+    places = _floats(places, "places", (k, None, 2))
+    light, sigma = _floats(light, "light", (k, None)), _floats(sigma, "sigma", (k,))
+    counted, constant, slope = noise
+    rule = np.array([float(counted), constant, slope])
+    return _side().place_gains(pixels, observed, without, places, light, sigma, rule)  # type: ignore[no-any-return]
 
 
 def surface(levels: Floats, spacing: float, shape: tuple[int, int]) -> Floats:

@@ -9,6 +9,7 @@ from math import ceil, exp, floor, pi, sqrt
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from stempede_kernels.frame_fit.places_cpu import place_gains
 from stempede_kernels.frame_fit.surface_cpu import corner_products, corner_sums, surface
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "entries",
     "gather",
     "mark",
+    "place_gains",
     "products",
     "row_sums",
     "squares",

@@ -79,6 +79,23 @@ def mark(valid, anchors, radius, active):
     return used
 
 
+def place_gains(pixels, observed, without, places, light, sigma, noise):
+    """Return (k, s, g) log-likelihoods gained by columns at places."""
+    away = pixels[:, None] - places[:, :, None]
+    square = (away**2).sum(axis=3) / sigma[:, None, None] ** 2
+    profile = np.exp(-0.5 * square) / (2 * np.pi * sigma[:, None, None] ** 2)
+    without, observed = without[:, None, None], observed[:, None, None]
+    mean = without + light[:, :, None, None] * profile[:, None]
+    if noise[0]:
+        electrons = np.where(observed > 0.02, observed, 0)
+        gain = electrons * np.log(mean / without) - (mean - without)
+    else:
+        before, after = (noise[1] + noise[2] * np.maximum(m, 0) for m in (without, mean))
+        gain = (observed - without) ** 2 / before - (observed - mean) ** 2 / after
+        gain = 0.5 * (gain - np.log(after / before))
+    return np.where(np.isfinite(observed), gain, 0).sum(axis=3)
+
+
 def surface(levels, spacing, shape):
     """Return (h, w) values between nodes."""
     nodes, weights = _corners(shape, spacing)
