@@ -105,6 +105,7 @@ class Remeasuring(Protocol):
 
 STAGES: dict[str, str] = {
     "preprocess.annotations": "stempede.preprocess.annotations:Annotations",
+    "preprocess.quality": "stempede.preprocess.quality:Quality",
     "preprocess.defects": "stempede.preprocess.defects:Defects",
     "preprocess.background": "stempede.preprocess.background:Background",
     "preprocess.normalise": "stempede.preprocess.normalise:Normalise",
@@ -127,6 +128,8 @@ PREPARES: dict[str, str] = {
     "preprocess.polarity": "stempede.preprocess.polarity:Polarity",
 }
 REDUCES: dict[str, str] = {
+    "preprocess.flags": "stempede.preprocess.flags:Flags",
+    "particles.drift": "stempede.particles.drift:Drift",
     "particles.ensemble": "stempede.particles.ensemble:Ensemble",
     "particles.groups": "stempede.particles.groups:Groups",
     "particles.sensitivity": "stempede.particles.sensitivity:Sensitivity",

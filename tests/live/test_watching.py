@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from living import assert_as_offline, events, feed, offline, watched
 
-import tiny
-from living import ONE, assert_as_offline, events, feed, offline, put, watched
-from stempede.errors import InputError, ResultsError
-from stempede.live import Goal, Watch, Watching, is_watched, resume
+from stempede.live import is_watched
 from stempede.live.replay import TROUBLES
-from stempede.session import Session
 
 
 def test_a_watched_folder_gives_the_offline_tables(tmp_path) -> None:

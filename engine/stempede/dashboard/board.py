@@ -81,7 +81,7 @@ class Board:
         if fresh:
             self.newest = fresh[-1]
             if self._alerts is not None:
-                self._alerts.update(self.tally)
+                self._alerts.update(self.tally, self.provisional.get("frames"))
                 self.flags = self._alerts.flags
         if self._is_new("live/provisional/run.json"):
             self.provisional, changed = read_provisional(self.run), True

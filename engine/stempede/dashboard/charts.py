@@ -26,11 +26,10 @@ def _figure(title: str, x: str, y: str, **options: Any) -> Any:
         tools="pan,wheel_zoom,box_zoom,reset,save",
         active_drag=None,
         styles=CARD,
-        toolbar_location="above",
+        toolbar_location="right",
         **options,
     )
     made.toolbar.logo = None
-    made.toolbar.autohide = True
     return made
 
 
@@ -54,7 +53,9 @@ class Charts:
         self.spread = self._running("spread", "spread_low", "spread_high", band=False)
         self.histogram = self._histogram()
         self.figures = [self.mean, self.histogram]
-        self.figures += [self._tilts(), self._layers()] if columns else [self.spread]
+        self.below = self._tilts() if columns else self.spread
+        if columns:
+            self.figures.append(self._layers())
 
     def update(self, board: Board, frame: int | None) -> None:
         """Push what has changed."""

@@ -82,7 +82,9 @@ class Viewer:
             return Row(*children, sizing_mode="stretch_width", styles=wrap)
 
         card = {"flex": "1 1 24rem", "min-width": "min(100%, 18rem)"}
-        left = Column(self.image, self.follow, sizing_mode="stretch_width", styles=card)
+        left = Column(
+            self.image, self.follow, self.charts.below, sizing_mode="stretch_width", styles=card
+        )
         right = Column(*self.charts.figures, sizing_mode="stretch_width", styles=card)
         parts = (
             self.heading,

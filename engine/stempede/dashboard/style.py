@@ -12,6 +12,7 @@ body.gone #gone { display: block; }
 TEXT_CSS = """
 :host { font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   color: #1b1f24; }
+:host > div { width: 100%; }
 h1 { font-size: 1.25rem; margin: 0 4px 0 0; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 4px 0; }
 h2 small { color: #57606a; font-weight: 400; }

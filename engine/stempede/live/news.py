@@ -86,7 +86,8 @@ class News:
             self._judge()
 
     def _flag(self) -> None:
-        for alert in self._alerts.update(self.tally):
+        known = self.provisional.tables().get("frames")
+        for alert in self._alerts.update(self.tally, known):
             self.events("flag", **alert)
 
     def _judge(self) -> None:

@@ -10,6 +10,7 @@ from stempede.stage import find
 from stempede.tables import FRAMES, Table
 
 REDUCTION = "preprocess.flags"
+DRIFT = ("drift_y_px", "drift_x_px")
 
 
 class Alerts:
@@ -25,9 +26,16 @@ class Alerts:
         self._reduction = reduction
         self.flags: dict[int, str] = {}
 
-    def update(self, tally: Tally) -> list[dict[str, Any]]:
-        """Return the flags that are new, one entry per frame."""
-        self.flags, before = flags_of(self._reduction, tally), self.flags
+    def update(self, tally: Tally, provisional: Table | None = None) -> list[dict[str, Any]]:
+        """Return the flags that are new, one entry per frame.
+
+        Parameters
+        ----------
+        tally : Tally
+        provisional : Table, optional
+            ``frames`` of the reductions so far, which know the drift.
+        """
+        self.flags, before = flags_of(self._reduction, tally, provisional), self.flags
         news = []
         for frame, flags in self.flags.items():
             fresh = set(flags.split(", ")) - set(before.get(frame, "").split(", "))
@@ -55,11 +63,15 @@ def size_of(recipe: str) -> str:
     return sizes[0] if sizes else "major_axis"
 
 
-def flags_of(reduction: Any, tally: Tally) -> dict[int, str]:
+def flags_of(reduction: Any, tally: Tally, provisional: Table | None) -> dict[int, str]:
     """Return the flags of each frame of a tally that has any."""
     if reduction is None or not tally.frames:
         return {}
     rows = [{k: v for k, v in row.items() if k in FRAMES.names} for row in tally.table()]
+    if provisional is not None:
+        drift = zip(*(provisional[name].tolist() for name in ("frame", *DRIFT)), strict=True)
+        known = {n: dict(zip(DRIFT, shift)) for n, *shift in drift}
+        rows = [{**row, **known.get(row["frame"], {})} for row in rows]
     made = reduction({"frames": Table.from_rows(FRAMES, rows)})["frames"]
     pairs = zip(made["frame"].tolist(), made["flags"].tolist(), strict=True)
     return {int(n): str(flags) for n, flags in pairs if flags}
