@@ -93,11 +93,24 @@ def bench(context: typer.Context) -> None:
 
 
 @app.command()
-def report(run: Run) -> None:
-    """Make report.html and the figures of a run anew; prints the path of the page."""
+def report(
+    run: Run,
+    style: Annotated[
+        str, typer.Option(help="page: report.html; paper: figures of 85 or 170 mm, in RUN/paper.")
+    ] = "page",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of --style paper instead of RUN/paper.")
+    ] = None,
+) -> None:
+    """Make the report of a run anew, or its figures for a paper; prints where it is."""
     from stempede.report.page import write_report
+    from stempede.report.paper import write_paper
 
-    typer.echo(write_report(run))
+    if style not in {"page", "paper"}:
+        raise InputError(f"--style is page or paper; found '{style}'; correct it")
+    if style == "page" and out is not None:
+        raise InputError("--out is for --style paper; the page lies in the run; leave one out")
+    typer.echo(write_report(run) if style == "page" else write_paper(run, out))
 
 
 @app.command()
@@ -138,28 +151,3 @@ def compare(
     typer.echo(comparing.told(found))
     if out is not None:
         typer.echo(comparing.write_comparison(found, out))
-
-
-@app.command()
-def export(
-    run: Run,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="One label TIFF per source image into here.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="One CSV per table into here.")] = None,
-    all_regions: Annotated[
-        bool, typer.Option("--all", help="Labels of regions that were set aside, too.")
-    ] = False,
-    tree: Annotated[
-        bool, typer.Option("--tree", help="Keep the folders of the sources below --labels.")
-    ] = False,
-) -> None:
-    """Write label maps as TIFF and tables as CSV, for other programs."""
-    from stempede.io.export import export_labels, export_tables
-
-    if labels is None and csv is None:
-        raise InputError("export wants --labels DIR or --csv DIR; found neither; name one")
-    if labels is not None:
-        typer.echo(export_labels(run, labels, all_regions=all_regions, tree=tree))
-    if csv is not None:
-        typer.echo(export_tables(run, csv))

@@ -109,7 +109,7 @@ def _table(comparison: Comparison) -> Html:
         "Side by side",
         table(
             [heads[k] for k in keep],
-            [[_wrapped(row[k], k == len(heads) - 1) for k in keep] for row in rows],
+            [[_wrapped(row[k], long=k == len(heads) - 1) for k in keep] for row in rows],
             caption=f"Batch by batch, in the order of Table 1 of Williamson et al. (2022): size is "
             f"the {comparison.axis.split(',')[0]}, edge-weighted; groups: share of each.",
             sortable=True,
@@ -117,7 +117,7 @@ def _table(comparison: Comparison) -> Html:
     )
 
 
-def _wrapped(cell: Any, long: bool) -> Any:
+def _wrapped(cell: Any, *, long: bool) -> Any:
     return tag("span", cell, class_="wrap") if long else cell
 
 
@@ -215,7 +215,7 @@ def _trajectory(comparison: Comparison, sketch: Sketch) -> Html | None:
     (along,) = numeric
     lines: dict[str, list[Described]] = {}
     for one in comparison.described:
-        others = [v for k, v in one.side.labels.items() if k != along]
+        others = [f"{k} {v}" for k, v in one.side.labels.items() if k != along]
         lines.setdefault(" · ".join(others) or "all", []).append(one)
     x_label = _label(along, comparison.described)
     drawn = []

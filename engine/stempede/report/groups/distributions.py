@@ -69,12 +69,51 @@ def ridges(
     height = 0.62 + 0.3 * len(groups)
     figure, axes = start((_PANEL, height), layout=None)
     figure.subplots_adjust(left=0.1, right=0.97, bottom=0.27 / height, top=1 - 0.24 / height)
+    _stack(axes, values, weights, number, groups, title=title)
+    return figure
+
+
+def ridges_sheet(
+    predictors: Sequence[tuple[str, np.ndarray]],
+    weights: np.ndarray,
+    number: np.ndarray,
+    groups: Sequence[Group],
+) -> Any:
+    """Draw every predictor by group, all panels in one figure of four columns.
+
+    Parameters
+    ----------
+    predictors : sequence of (str, (n,) float64 array)
+        Name and unit, and values.
+    weights, number : (n,) arrays
+    groups : sequence of Group
+    """
+    across = 4
+    down = -(-len(predictors) // across)
+    figure, axes = start((9.6, down * (0.72 + 0.3 * len(groups))))
+    axes.remove()
+    for k, (title, values) in enumerate(predictors):
+        panel = figure.add_subplot(down, across, k + 1)
+        _stack(panel, values, weights, number, groups, title=title)
+    return figure
+
+
+def _stack(
+    axes: Any,
+    values: np.ndarray,
+    weights: np.ndarray,
+    number: np.ndarray,
+    groups: Sequence[Group],
+    *,
+    title: str,
+) -> None:
     there = np.isfinite(values)
     edges, whole = _edges(values[there])
     x = np.linspace(edges[0], edges[-1], 200)
     for k, group in enumerate(groups):
         rows = there & (number == group.number)
-        _ridge(axes, -float(k), group, (values[rows], weights[rows]), (edges, None if whole else x))
+        grid = (edges, None if whole else x)
+        _ridge(axes, -float(k), group, (values[rows], weights[rows]), grid)
     axes.set_title(title, loc="left", fontsize="medium", x=-0.08)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(-len(groups) + 0.92, 1.02)
@@ -86,7 +125,6 @@ def ridges(
     axes.tick_params(axis="x", labelsize="small")
     axes.locator_params(axis="x", nbins=4)
     axes.spines["left"].set_visible(False)
-    return figure
 
 
 def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
