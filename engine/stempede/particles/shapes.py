@@ -11,13 +11,11 @@ from stempede.errors import RecipeError
 from stempede.frames import Batch
 from stempede.inference import Network, check, find, require_torch
 from stempede.particles.crops import crops
-from stempede_kernels.superellipse import Fits, State, fit
+from stempede_kernels.superellipse import CIRCLE, Fits, State, fit
 
 STARTS = ("contour", "network")
 CROP_PX = 44
 """Side of the crops that the network sees."""
-CIRCLE_MARGIN = 0.01
-"""A circle that overlaps this much less than the fitted shape, or more, is one."""
 
 _WITHOUT = "leave the network out with --set particles.shapes.start=contour"
 # components of the network's answer below this probability start no fit
@@ -104,7 +102,7 @@ def _columns(fits: Fits) -> dict[str, Any]:
         "l_ratio": l_ratio,
         "jaccard": fits.jaccard,
         "jaccard_other": fits.jaccard_other,
-        "is_circle": fits.jaccard_circle >= fits.jaccard - CIRCLE_MARGIN,
+        "is_circle": fits.jaccard_circle >= fits.jaccard - CIRCLE,
         # small errors of a logarithm are relative errors
         "se_p": p * fits.errors[:, 4],
         "se_l_ratio": l_ratio * fits.errors[:, 5],

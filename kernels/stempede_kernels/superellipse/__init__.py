@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from stempede_kernels import interop
 from stempede_kernels.dispatch import implementation, on_gpu
 from stempede_kernels.superellipse.batch import fit_regions
+from stempede_kernels.superellipse.choose import CIRCLE
 
-__all__ = ["Fits", "State", "fit", "overlap", "render"]
+__all__ = ["CIRCLE", "Fits", "State", "fit", "overlap", "render"]
 
 
 class State(IntEnum):

@@ -56,7 +56,10 @@ def fit_regions(
         again = (best < POOR)[region]
         more = _fitted(regions, outlines, (region[again], order[again], theta[again]))
         found = Candidates.joined(found, more)
-    winner, other = chosen(found, n)
+    circle = np.zeros(n)
+    seen = np.unique(found.region)
+    circle[seen] = regions.overlap(seen, _circles(outlines, seen))
+    winner, other = chosen(found, circle)
     rows = np.flatnonzero(winner >= 0)
     picked = found.take(winner[rows])
     matrix, scores = engine.information(outlines, rows, picked.order, picked.theta)
@@ -65,7 +68,7 @@ def fit_regions(
         "errors": errors(picked.theta, picked.order, matrix, scores),
         "jaccard": picked.overlap,
         "jaccard_other": other[rows],
-        "jaccard_circle": regions.overlap(rows, _circles(outlines, rows)),
+        "jaccard_circle": circle[rows],
         "distance_px": np.sqrt(picked.cost),
     }
     result: dict[str, NDArray[Any]] = {}

@@ -11,8 +11,12 @@ NEAR_OVERLAP = 0.03
 """Overlaps this close to the best are told apart by the distance of the outlines."""
 NEAR_DISTANCE = 1.02
 """Root-mean-square distances within this factor of the least are a tie: the simpler d."""
+EGG = 1.1
+"""An egg, d = 1, follows any irregular outline: it counts where it is this much nearer."""
 NEAR_BRANCH = 1.1
 """The same for two fits of one d, one with p above 2 and one below: the former."""
+CIRCLE = 0.01
+"""A circle that overlaps this much less than the best shape, or more: the region is one."""
 SIMPLE = (2, 1, 3, 4, 5, 6)
 """From the simplest: ellipses and squircles, eggs, then by number of lobes."""
 
@@ -52,21 +56,25 @@ class Candidates:
         return Candidates(**both)
 
 
-def chosen(c: Candidates, n: int) -> tuple[Ints, Floats]:
+def chosen(c: Candidates, circle: Floats) -> tuple[Ints, Floats]:
     """Return each region's fit, -1 without one, and the best overlap of any other d.
 
     NaN where no other d was fitted to the end.
 
-    Best overlaps within `NEAR_OVERLAP` are told apart by distance; ties go to the simpler.
+    Best overlaps within `NEAR_OVERLAP` are told apart by distance; ties go to the simpler, and
+    what a circle follows as well, by its overlap (n,), to d = 2.
     """
+    n = len(circle)
     best = np.full(n, -np.inf)
     np.maximum.at(best, c.region, c.overlap)
     distance = np.where(np.isfinite(c.cost), np.sqrt(c.cost), np.inf)
     near = (c.overlap >= best[c.region] - NEAR_OVERLAP) & np.isfinite(distance)
+    judged = np.where(c.order == 1, EGG * distance, distance)
+    judged[(c.order == 2) & (circle >= best - CIRCLE)[c.region]] = 0.0
     least = np.full(n, np.inf)
-    np.minimum.at(least, c.region[near], distance[near])
+    np.minimum.at(least, c.region[near], judged[near])
     rank = np.array([SIMPLE.index(d) for d in ORDERS])[c.order - 1]
-    tied = near & (distance <= NEAR_DISTANCE * least[c.region])
+    tied = near & (judged <= NEAR_DISTANCE * least[c.region])
     first = np.full(n, len(SIMPLE))
     np.minimum.at(first, c.region[tied], rank[tied])
     own = near & (rank == first[c.region])
