@@ -15,7 +15,17 @@ from stempede.cli.app import app
 from stempede.errors import StempedeError
 
 # importing a module registers its commands
-from stempede.cli import classify, demo, inspect, measure, replay, sessions, train, watch  # noqa: F401  # isort: skip
+from stempede.cli import (  # noqa: F401  # isort: skip
+    classify,
+    demo,
+    export,
+    inspect,
+    measure,
+    replay,
+    sessions,
+    train,
+    watch,
+)
 
 __all__ = ["app", "main"]
 

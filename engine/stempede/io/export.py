@@ -1,4 +1,7 @@
-"""Export: what a run found, as files that other programs read: label TIFFs and CSV tables."""
+"""Export: what a run found, as files that other programs read: label TIFFs and CSV tables.
+
+Workbooks are written by ``export_xlsx``, ImageJ outlines by ``export_rois``.
+"""
 
 from __future__ import annotations
 
@@ -96,15 +99,21 @@ def export_labels(
         mine = labels[slice(*np.searchsorted(of_frame, [frame, frame + 1]))]
         shape = (int(frames["height_px"][row]), int(frames["width_px"][row]))
         path = Path(out) / name
-        _write_tiff(path, _selected(store, frame, mine, shape))
+        _write_tiff(path, selected_labels(store, frame, mine, shape))
         files.append(path)
     return Exported(tuple(files), len(frames) - len(files), "label maps")
 
 
-def _selected(
+def selected_labels(
     store: MapStore, frame: int, labels: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return the (y, x) uint32 map of a frame with these labels alone."""
+    """Return the (y, x) uint32 map of a frame with these labels alone.
+
+    Raises
+    ------
+    ResultsError
+        The map is not of the image's shape.
+    """
     found = store.read(LABELS, frame)
     if found.shape != shape:
         raise ResultsError(
