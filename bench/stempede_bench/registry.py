@@ -27,7 +27,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "codecs": "stempede_bench.cases.reading:Codecs",
         "tiff": "stempede_bench.cases.reading:Tiff",
     },
-    "models": {},
+    "models": {"shape-network": "stempede_bench.cases.models:ShapeNetwork"},
     "session": {"session": "stempede_bench.cases.session:Session"},
 }
 

@@ -187,13 +187,14 @@ class Network:
 
     def _run(self, tensor: Any, batch: int) -> list[Mapping[str, Any]]:
         """Run all images in batches; half as many at once whenever memory runs out."""
+        script_error = importlib.import_module("torch").jit.Error
         parts: list[Mapping[str, Any]] = []
         start = 0
         # no images: one empty batch, so that every output is there with no rows
         while start < len(tensor) or not parts:
             try:
                 parts.append(self.module(tensor[start : start + batch]))
-            except (RuntimeError, MemoryError) as error:
+            except (RuntimeError, MemoryError, script_error) as error:
                 if not self._ran_out(error):
                     raise
                 if batch == 1:
@@ -209,8 +210,9 @@ class Network:
         return parts
 
     def _ran_out(self, error: BaseException) -> bool:
-        # on a CPU torch says so in words only
-        return self.backend.is_out_of_memory(error) or "can't allocate memory" in str(error)
+        # from within TorchScript, and on a CPU, torch says so in words only
+        words = ("can't allocate memory", "out of memory")
+        return self.backend.is_out_of_memory(error) or any(w in str(error) for w in words)
 
     def _give(self, tensor: Any) -> Any:
         return as_cupy(tensor) if self.backend.is_gpu else tensor.numpy()

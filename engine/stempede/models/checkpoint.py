@@ -35,7 +35,7 @@ class Progress:
         A row per epoch.
     best : dict of str to tensor
         Weights of the epoch with the smallest loss on the choosing part.
-    seconds : float
+    wall_s, cpu_s : float
         Spent before this process began.
     """
 
@@ -44,8 +44,11 @@ class Progress:
     epoch: int
     history: list[dict[str, float]]
     best: dict[str, Tensor]
-    seconds: float = 0.0
-    began: float = field(default_factory=time.perf_counter)
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    began: tuple[float, float] = field(
+        default_factory=lambda: (time.perf_counter(), time.process_time())
+    )
 
     @classmethod
     def resume(
@@ -81,7 +84,13 @@ class Progress:
         network.load_state_dict(_part(arrays, "now"))
         _restore(optimiser, arrays)
         best = _part(arrays, "best")
-        return cls(path, training, about["epoch"], about["history"], best, about["seconds"])
+        spent = (about["wall_s"], about["cpu_s"])
+        return cls(path, training, about["epoch"], about["history"], best, *spent)
+
+    def spent(self) -> tuple[float, float]:
+        """Return the seconds this training took so far, on the wall and of the processor."""
+        wall_s, cpu_s = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        return self.wall_s + wall_s, self.cpu_s + cpu_s
 
     def after(
         self, row: dict[str, float], network: nn.Module, optimiser: torch.optim.Optimizer
@@ -90,11 +99,13 @@ class Progress:
         losses = [past["loss"] for past in self.history]
         best = _copy(network) if row["loss"] < min(losses, default=np.inf) else self.best
         state = replace(self, epoch=self.epoch + 1, history=[*self.history, row], best=best)
+        wall_s, cpu_s = self.spent()
         about = {
             "training": dict(self.training),
             "epoch": state.epoch,
             "history": state.history,
-            "seconds": self.seconds + time.perf_counter() - self.began,
+            "wall_s": wall_s,
+            "cpu_s": cpu_s,
         }
         arrays = {f"now/{k}": v.cpu().numpy() for k, v in network.state_dict().items()}
         arrays |= {f"best/{k}": v.cpu().numpy() for k, v in best.items()}

@@ -110,6 +110,7 @@ def metrics(held: HeldOut) -> dict[str, Any]:
     misses, n = held.misses, len(held.truth["p"])
     right = held.best_d == held.truth["d"]
     overlap = overlaps(held)
+    p = held.truth["p"][: len(overlap)]
     clear = held.answer["d_weight"].max(axis=1) > 0.9
     return {
         "crops": n,
@@ -125,8 +126,8 @@ def metrics(held: HeldOut) -> dict[str, Any]:
         "median_relative_error_p": _median(np.expm1(misses["log_p"])),
         "median_relative_error_l": _median(np.expm1(misses["log_l"])),
         "outline_jaccard_mean": float(overlap.mean()),
-        "outline_jaccard_p_above_0.6": float(overlap[held.truth["p"] >= 0.6].mean()),
-        "outline_jaccard_p_below_0.6": float(overlap[held.truth["p"] < 0.6].mean()),
+        "outline_jaccard_p_above_0.6": float(overlap[p >= 0.6].mean()),
+        "outline_jaccard_p_below_0.6": float(overlap[p < 0.6].mean()),
         "within_one_error": {name: _within(held, name, 1.0) for name in misses},
         "within_two_errors": {name: _within(held, name, 2.0) for name in misses},
         "turned": turning(held),

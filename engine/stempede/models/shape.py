@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,11 @@ def make(training: Training, folder: Path, *, device: str = "auto", news: News) 
         If the folder holds another training, or the device cannot be had.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    used = time.process_time()
     trained = train(training, folder, device=device, news=news)
-    used = time.process_time() - used
     script = export.to_script(trained.network)
-    with_batches = {**export.batches(_rates(script), (SIZE, SIZE))}
     facts: dict[str, Any] = {
-        "batch": with_batches,
-        "training": _training(training, trained, used),
+        "batch": export.batches(_rates(script), (SIZE, SIZE)),
+        "training": _training(training, trained),
         "held_out": {},
     }
     weights = export.save(script, card.shape_card(script, **facts), folder, NAME)
@@ -78,22 +75,20 @@ def make(training: Training, folder: Path, *, device: str = "auto", news: News) 
 
 def _rates(script: bytes) -> dict[int, float]:
     """Measure the file as it will be loaded."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=Warning)
         module = torch.jit.load(io.BytesIO(script))
     return export.measure_batches(module, (SIZE, SIZE))
 
 
-def _training(training: Training, trained: Trained, used_s: float) -> dict[str, Any]:
+def _training(training: Training, trained: Trained) -> dict[str, Any]:
     return {
         "command": training.command,
         **asdict(training),
         "split": SPLIT,
         "chosen_epoch": min(trained.history, key=lambda row: row["loss"])["epoch"],
         "device": trained.device,
-        "wall_s": round(trained.seconds),
-        "cpu_s": round(used_s),
+        "wall_s": round(trained.wall_s),
+        "cpu_s": round(trained.cpu_s),
         "torch_threads": torch.get_num_threads(),
     }

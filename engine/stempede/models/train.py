@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,7 +68,8 @@ class Trained:
 
     network: ShapeNet
     history: list[dict[str, float]]
-    seconds: float
+    wall_s: float
+    cpu_s: float
     device: str
 
 
@@ -89,22 +89,12 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
         See ``News``.
     """
     place = _place(device)
-    started = time.perf_counter()
-    learn, choose, _ = parts(training.crops)
-    done = 0
-
-    def count(n: int) -> None:
-        nonlocal done
-        done += n
-        news("drawing crops", done, learn[1] + choose[1], "")
-
-    learning = draw(*learn, seed=training.seed, progress=count).to(place)
-    choosing = draw(*choose, seed=training.seed, progress=count).to(place)
     torch.manual_seed(training.seed)
     network = ShapeNet().to(place)
-    steps = max(1, len(learning) // training.batch)
     optimiser = torch.optim.AdamW(network.body.parameters(), _PEAK_RATE, weight_decay=_DECAY)
     state = checkpoint.Progress.resume(folder, asdict(training), network, optimiser)
+    learning, choosing = _draw(training, state.epoch, place, news)
+    steps = max(1, len(learning) // training.batch)
     for epoch in range(state.epoch, training.epochs):
         rates = [_rate(epoch * steps + k, training.epochs * steps) for k in range(steps)]
         loss = _epoch(network, optimiser, learning, training, epoch, rates)
@@ -115,8 +105,25 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
     network.load_state_dict(state.best)
     network = network.cpu().eval()
     stretch(network, choosing.to("cpu"))
-    seconds = state.seconds + time.perf_counter() - started
-    return Trained(network, state.history, seconds, place)
+    return Trained(network, state.history, *state.spent(), place)
+
+
+def _draw(
+    training: Training, epoch: int, place: str, news: News
+) -> tuple[Samples | tuple[()], Samples]:
+    """Draw the part that trains, where epochs are left, and the part that chooses."""
+    learn, choose, _ = parts(training.crops)
+    unfinished = epoch < training.epochs
+    total = (learn[1] if unfinished else 0) + choose[1]
+    done = 0
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n
+        news("drawing crops", done, total, "")
+
+    learning = draw(*learn, seed=training.seed, progress=count).to(place) if unfinished else ()
+    return learning, draw(*choose, seed=training.seed, progress=count).to(place)
 
 
 def _place(device: str) -> str:
