@@ -7,7 +7,8 @@ colours by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,10 @@ class _Stack:
         def image(k: int) -> np.ndarray:
             return np.asarray(opened.reader(records[int(self.numbers[k])]))
 
-        yield Layer("image", f"images{suffix}", _lazy(image, self, np.float32), self.space)
+        shape = (len(self.numbers), *self.shape)
+        images = LazyStack(image, shape, np.float32)
+        options = {**self.space, "contrast_limits": _limits(images[0])}
+        yield Layer("image", f"images{suffix}", images, options)
         kept = set(self.results.maps.frames("labels"))
         if kept & set(self.numbers.tolist()):
 
@@ -102,7 +106,7 @@ class _Stack:
                 empty = np.zeros(self.shape, np.int32)
                 return self.results.maps.read("labels", number) if number in kept else empty
 
-            lazy = _lazy(labels, self, np.int32)
+            lazy = LazyStack(labels, shape, np.int32)
             yield Layer("labels", f"labels{suffix}", lazy, {**self.space, "opacity": 0.4})
 
     def rows(self, suffix: str) -> Iterator[Layer]:
@@ -158,19 +162,49 @@ class _Stack:
         return table.take(np.isin(table["frame"], self.numbers))
 
 
-def _lazy(read: Any, stack: _Stack, dtype: Any) -> Any:
-    """Return a (n, y, x) array that reads an image when it is looked at."""
-    import dask.array as da
+class LazyStack:
+    """A (n, y, x) array that reads an image when it is looked at.
 
-    n, (height, width) = len(stack.numbers), stack.shape
+    Parameters
+    ----------
+    read : callable
+        Returns the (y, x) image of a place in the stack.
+    shape : tuple of int
+        (n, y, x).
+    dtype : dtype
+    """
 
-    def block(block_id: Sequence[int]) -> np.ndarray:
-        return np.asarray(read(block_id[0]), dtype=dtype)[None]
+    ndim = 3
 
-    chunks = ((1,) * n, (height,), (width,))
-    return da.map_blocks(
-        lambda block_id=None: block(block_id), chunks=chunks, dtype=dtype, meta=np.empty((0, 0, 0), dtype)
-    )
+    def __init__(
+        self, read: Callable[[int], np.ndarray], shape: tuple[int, int, int], dtype: Any
+    ) -> None:
+        self._read, self.shape, self.dtype = read, shape, np.dtype(dtype)
+        self.size = math.prod(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        key = (slice(None),) * 3 if key == (Ellipsis,) else key
+        which, rest = range(len(self))[key[0]], key[1:]
+        if isinstance(which, int):
+            return self._image(which)[rest]
+        images = [self._image(k)[rest] for k in which]
+        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
+        return np.asarray(self[:], dtype=dtype)
+
+    def _image(self, k: int) -> np.ndarray:
+        return np.asarray(self._read(k), dtype=self.dtype)
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    """Return where grey begins and ends: one pixel in a thousand beyond each."""
+    low, high = np.nanpercentile(image, (0.1, 99.9)).tolist()
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _keys(table: Table) -> list[tuple[int, int, float, float]]:
