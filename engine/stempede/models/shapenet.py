@@ -211,7 +211,7 @@ class ShapeNet(nn.Module):
         Parameters
         ----------
         crops : (n, 44, 44) float32 tensor
-            Particles bright; any unit.
+            Particles bright, in units of the pixel noise; any offset and slope.
 
         Returns
         -------
