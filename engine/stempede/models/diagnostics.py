@@ -60,18 +60,19 @@ def _figures(
 
 
 def quantiles(held: HeldOut) -> list[dict[str, Any]]:
-    """Return rows of quantiles of error over stated error beside those of the normal law."""
+    """Return rows of quantiles: errors over stated errors and the normal law; d and true d."""
     from scipy.stats import norm
 
-    normal = norm.ppf(_QUANTILES)
-    found = {
-        name: np.quantile(miss / np.maximum(held.answer[f"se_{name}"], 1e-6), _QUANTILES)
-        for name, miss in held.misses.items()
+    columns = {
+        "normal": norm.ppf(_QUANTILES),
+        **{
+            name: np.quantile(held.misses[name] / held.answer[f"se_{name}"], _QUANTILES)
+            for name in ("log_p", "log_l")
+        },
+        "true_d": np.quantile(held.truth["d"], _QUANTILES),
+        "found_d": np.quantile(held.answer["d"], _QUANTILES),
     }
-    return [
-        {"normal": normal[k], **{name: values[k] for name, values in found.items()}}
-        for k in range(len(normal))
-    ]
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 def _counts(held: HeldOut) -> list[dict[str, Any]]:
@@ -91,13 +92,16 @@ def _learning(figure: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _quantiles(figure: Any, rows: list[dict[str, Any]]) -> None:
-    axes = figure.subplots(1, 3, sharex=True, sharey=True)
-    normal = np.array([row["normal"] for row in rows])
+    axes = figure.subplots(1, 3)
     for axis, name in zip(axes, _NAMES):
-        axis.plot(normal, normal, color="0.7", lw=1)
-        axis.plot(normal, [row[name] for row in rows], ".", ms=4, color=_COLOURS[name])
-        axis.set(title=_NAMES[name], xlabel="normal quantile", ylim=(-4, 4))
-    axes[0].set_ylabel("error / stated error")
+        x, y = ("true_d", "found_d") if name == "d" else ("normal", name)
+        ends = (0.8, 6.2) if name == "d" else (-3.0, 3.0)
+        axis.plot(ends, ends, color="0.7", lw=1)
+        points = [[row[key] for row in rows] for key in (x, y)]
+        axis.plot(*points, _MARKS[name], ms=3, color=_COLOURS[name])
+        axis.set(title=_NAMES[name], xlim=ends, ylim=ends)
+        axis.set_xlabel("quantile of true d" if name == "d" else "normal quantile")
+        axis.set_ylabel("quantile of d found" if name == "d" else "error / stated error")
 
 
 def _rmse(figure: Any, rows: list[dict[str, Any]]) -> None:
@@ -116,22 +120,27 @@ def _rmse(figure: Any, rows: list[dict[str, Any]]) -> None:
             ticks = [0.3, 1, 3, 10, 20] if against == "p" else [1, 1.5, 2, 3, 5]
             axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
             axis.minorticks_off()
+    values = [0.05, 0.1, 0.2, 0.5]
+    axes[0].set_yticks(values, [f"{v:g}" for v in values])
     axes[0].set_ylabel("RMSE")
-    axes[0].legend(frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=3, loc="outside upper center")
 
 
 def _calibration(figure: Any, rows: list[dict[str, Any]]) -> None:
     axes = figure.subplots(1, 3)
     for axis, name in zip(axes, _NAMES):
         part = [row for row in rows if row["of"] == name]
-        stated = np.maximum([row["stated"] for row in part], 1e-4)
-        found = np.maximum([row["found"] for row in part], 1e-4)
+        # none wrong in a group says less than half of one
+        least = 0.5 / part[0]["n"] if name == "d" else 0.0
+        stated = np.maximum([row["stated"] for row in part], least)
+        found = np.maximum([row["found"] for row in part], least)
         ends = [min(stated.min(), found.min()) * 0.8, max(stated.max(), found.max()) * 1.25]
         axis.plot(ends, ends, color="0.7", lw=1)
         axis.plot(stated, found, _MARKS[name], ms=5, color=_COLOURS[name])
-        axis.set(title=_NAMES[name], xscale="log", yscale="log", xlabel="stated error")
-        axis.set(xlim=ends, ylim=ends)
-    axes[0].set_ylabel("RMSE found")
+        axis.set(title=_NAMES[name], xscale="log", yscale="log", xlim=ends, ylim=ends)
+        axis.set_xlabel("probability of a wrong d, stated" if name == "d" else "error stated")
+        axis.set_ylabel("share wrong" if name == "d" else "RMSE found")
 
 
 def _confusion(figure: Any, rows: list[dict[str, Any]]) -> None:

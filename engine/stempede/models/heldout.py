@@ -214,11 +214,21 @@ def by_bin(held: HeldOut) -> list[dict[str, Any]]:
 
 
 def by_error(held: HeldOut, groups: int = 10) -> list[dict[str, Any]]:
-    """Return rows of stated against found error, in groups of equal size by the stated one."""
+    """Return rows of stated against found error, in groups of equal size by the stated one.
+
+    Of log p and log L root mean squares; of d the probability that the most probable one is
+    wrong, and the share that is.
+    """
+    columns = {
+        name: (held.answer[f"se_{name}"] ** 2, held.misses[name] ** 2)
+        for name in ("log_p", "log_l")
+    }
+    wrong = (held.best_d != held.truth["d"]).astype(float)
+    columns["d"] = (1 - held.answer["d_weight"].max(axis=1), wrong)
     rows = []
-    for name, miss in held.misses.items():
-        stated = held.answer[f"se_{name}"]
+    for name, (stated, found) in columns.items():
         for part in np.array_split(np.argsort(stated, kind="stable"), groups):
-            found = {"stated": _rms(stated[part]), "found": _rms(miss[part])}
-            rows.append({"of": name, "n": len(part), **found})
+            power = 1.0 if name == "d" else 0.5
+            means = {"stated": stated[part].mean() ** power, "found": found[part].mean() ** power}
+            rows.append({"of": name, "n": len(part), **{k: float(v) for k, v in means.items()}})
     return rows
