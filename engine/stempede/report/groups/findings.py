@@ -85,7 +85,7 @@ class Grouped:
     def gather(cls, found: Findings) -> Grouped | None:
         """Read what is drawn; None for a run without groups and without shapes."""
         known = predictors(found.unit)
-        names = dict.fromkeys([*_MORE, *(p.field for p in known)])
+        names = dict.fromkeys([*_MORE, *(f for p in known for f in p.fields)])
         table = found.run.columns("particles", list(names))
         table = table.take(np.isin(table["frame"], found.run.frames["frame"]))
         number, p = np.asarray(table["group"], float), np.asarray(table["p"], float)

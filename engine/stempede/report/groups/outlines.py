@@ -11,12 +11,14 @@ from stempede.report import style
 from stempede.report.figures import start
 from stempede.report.groups.crops import CELL_PX, Crops
 from stempede.report.groups.findings import Group, Grouped
-from stempede.simulate.superellipse import N_VERTICES, radius
+from stempede.simulate.superellipse import radius
 
 ACROSS = 8
 _GAP_PX = 5
 _TEXT_PX = 15
 _INCH_PER_CELL = 0.78
+# the same tips and waists for every d
+_VERTICES = 240
 
 
 def ranked(grouped: Grouped, crops: Crops, group: int) -> np.ndarray:
@@ -115,7 +117,7 @@ def outline_px(grouped: Grouped, row: int) -> tuple[np.ndarray, np.ndarray]:
             *("shape_y_px", "shape_x_px"),
         )
     )
-    turn = np.linspace(0, 2 * np.pi, N_VERTICES + 1)
+    turn = np.linspace(0, 2 * np.pi, _VERTICES + 1)
     distance = scale * radius(turn, np.array(p), np.array(d), np.array(l_ratio))
     seen = turn + np.deg2rad(angle)
     return y + distance * np.sin(seen), x + distance * np.cos(seen)

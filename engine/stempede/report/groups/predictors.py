@@ -15,12 +15,9 @@ _SIZES = (
     "area",
     "major_axis",
     "minor_axis",
-    "equivalent_diameter",
     "perimeter",
     "perimeter_crofton",
     "convex_area",
-    "min_rect_length",
-    "min_rect_width",
 )
 _PURE = (
     "aspect_ratio",
@@ -28,12 +25,12 @@ _PURE = (
     "circularity",
     "solidity",
     "convexity",
-    "extent",
     "roundness",
     "contrast",
 )
 # the invariants of a symmetric outline are the noise of its pixels, about this large
 _HU_FLOORS = {1: 1e-3, 2: 1e-4, 3: 1e-4}
+_BOX = ("area_px2", "min_rect_length_px", "min_rect_width_px")
 _TITLES = {
     "contrast": "contrast / noise",
     "convex_area": "convex area",
@@ -48,44 +45,66 @@ class Predictor:
 
     Parameters
     ----------
-    field : str
-        Field of the particles table.
+    name : str
+        What its figure's file is called after.
     title : str
         Name and unit, as written on an axis.
-    scaled : callable
-        From the field's values to those on the axis.
+    fields : tuple of str
+        Fields of the particles table that it is made of.
+    computed : callable
+        From the fields' values to those on the axis.
     """
 
-    field: str
+    name: str
     title: str
-    scaled: Callable[[np.ndarray], np.ndarray] = np.asarray
+    fields: tuple[str, ...]
+    computed: Callable[..., np.ndarray] = np.asarray
 
     def of(self, particles: Columns) -> np.ndarray:
         """Return the values on the axis, (n,) float64, NaN where there are none."""
-        return self.scaled(np.asarray(particles[self.field], float))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.computed(*(np.asarray(particles[f], float) for f in self.fields))
 
 
 def predictors(unit: str) -> tuple[Predictor, ...]:
     """Return every predictor, sizes in a unit (``nm`` or ``px``)."""
-    square = f"{unit}²"
-    sizes = tuple(
-        Predictor(size_field(m, unit), f"{_name(m)}, {square if m.endswith('area') else unit}")
-        for m in _SIZES
+
+    def sized(measure: str) -> Predictor:
+        field = size_field(measure, unit)
+        return Predictor(
+            field, f"{_name(measure)}, {unit}{'²' * measure.endswith('area')}", (field,)
+        )
+
+    return (
+        *(sized(m) for m in _SIZES),
+        *(Predictor(name, _name(name), (name,)) for name in _PURE),
+        Predictor("rectangularity", "rectangularity", _BOX, _rectangularity),
+        Predictor(
+            "area_per_perimeter2", "area / perimeter²", ("area_px2", "perimeter_px"), _compact
+        ),
+        *(
+            Predictor(f"hu{k}", f"Hu moment {k}, signed log", (f"hu{k}",), _signed_log(floor))
+            for k, floor in _HU_FLOORS.items()
+        ),
+        Predictor("p", "log10 p, exponent", ("p",), _log10),
+        Predictor("d", _TITLES["d"], ("d",)),
+        Predictor("l_ratio", "log10 L, elongation", ("l_ratio",), _log10),
     )
-    moments = tuple(
-        Predictor(f"hu{k}", f"Hu moment {k}, signed log", _signed_log(floor))
-        for k, floor in _HU_FLOORS.items()
-    )
-    shape = (
-        Predictor("p", "log₁₀ p, exponent", _log10),
-        Predictor("d", _TITLES["d"]),
-        Predictor("l_ratio", "log₁₀ L, elongation", _log10),
-    )
-    return sizes + tuple(Predictor(name, _name(name)) for name in _PURE) + moments + shape
 
 
 def _name(field: str) -> str:
     return _TITLES.get(field) or measure_name(field)
+
+
+def _rectangularity(area: np.ndarray, length: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Return the area over that of the least rectangle around the particle."""
+    share: np.ndarray = area / np.where(length * width > 0, length * width, np.nan)
+    return share
+
+
+def _compact(area: np.ndarray, perimeter: np.ndarray) -> np.ndarray:
+    compact: np.ndarray = area / np.where(perimeter > 0, perimeter, np.nan) ** 2
+    return compact
 
 
 def _log10(values: np.ndarray) -> np.ndarray:

@@ -119,7 +119,7 @@ def _ridges(grouped: Grouped, sketch: Sketch) -> Html:
             continue
         panels.append(
             sketch(
-                f"group-histogram-{predictor.field}",
+                f"group-histogram-{predictor.name}",
                 f"{predictor.title} by group",
                 None,
                 distributions.ridges,
