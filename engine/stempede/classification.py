@@ -150,6 +150,7 @@ def classifying(
             )
         recipe = Recipe.loads(text)
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    _refuse_unmeasured(card, chosen)
     added = {
         "model": str(Path(model).absolute()),
         "sha256": card["sha256"],

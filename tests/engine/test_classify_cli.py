@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stempede.classification import classifying
+from stempede.classification import classifying, refuse_uncalibrated, train_classifier
 from stempede.cli import main
 from stempede.errors import ModelError
+from stempede.frames import Calibration, FrameRecord, Frames
 from stempede.io.results import Results
 from stempede.recipe import Recipe
 
@@ -87,8 +88,9 @@ def test_training_leaves_a_model_a_card_and_scores(sample, run):
 
 
 def test_a_second_training_keeps_the_scores_of_the_first(sample, run):
-    words = ("train", "classifier", run, "--labels", "truth", "--out", sample / "truth", *QUICK)
-    assert stempede(*words) == 0
+    options = {"trials": 2, "compare": False}
+    card = train_classifier(run, sample / "truth", labels="truth", **options)
+    assert card["labels"] == "truth"
     scores = pq.read_table(run / "class_scores").to_pandas()
     assert set(scores["origin"]) == {"train group", "train truth"}
 
@@ -162,3 +164,16 @@ def test_a_card_cannot_bring_code_of_its_own(sample, run, tmp_path):
     own = classifying(tmp_path, sample / "classes.toml")
     assert own.entries[-1].use == "particles.classify"
     assert own.hash != Recipe.load(sample / "classes.toml").hash
+
+
+def test_what_a_recipe_or_images_lack_is_said_before_anything_runs(sample, run, tmp_path):
+    for name in ("model.skops", "model.json"):
+        (tmp_path / name).write_bytes((sample / "model" / name).read_bytes())
+    card = json.loads((tmp_path / "model.json").read_text())
+    record = FrameRecord(0, "/d/a.tif", 0, (30, 40), "uint8", Calibration(None, None, "none"))
+    with pytest.raises(ModelError, match="no image has a calibration"):
+        refuse_uncalibrated(tmp_path, Frames((record,), None))
+    (tmp_path / "model.json").write_text(json.dumps({**card, "fields": ["p", "d"]}))
+    with pytest.raises(ModelError, match=r"add particles\.shapes"):
+        classifying(tmp_path)
+    refuse_uncalibrated(tmp_path, Frames((record,), None))

@@ -156,7 +156,7 @@ def classify(
         return
     if out is None:
         raise InputError("classify wants --out for the run of new images; found none; name it")
-    from stempede.classification import classifying
+    from stempede.classification import classifying, refuse_uncalibrated
     from stempede.session import RunOptions, Session
 
     chosen = classifying(model, recipe, any_scale=any_scale)
@@ -175,6 +175,8 @@ def classify(
         calibration=calibration,
         frames=parse_slice(frames),
     )
+    if scale_bar_nm is None:
+        refuse_uncalibrated(model, session.frames)
     for note in () if quiet else session.frames.notes:
         typer.echo(note, err=True)
     try:
