@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stempede.errors import ModelError, ResultsError
+from stempede.frames import Frames
 from stempede.provenance import now, versions
 from stempede.recipe import Recipe
 from stempede.stage import door, find
@@ -157,6 +158,34 @@ def classifying(
         "any_scale": any_scale,
     }
     return chosen.with_entry("reduce", USE, added)
+
+
+def refuse_uncalibrated(model: str | Path, frames: Frames) -> None:
+    """Raise where a classifier wants sizes in nm and no image has a calibration.
+
+    For images without a scale bar that is still to be measured; nothing has run yet.
+
+    Raises
+    ------
+    ModelError
+    """
+    card = door("classifier_card")(model)
+    sized = any(f.endswith(("_nm", "_nm2")) for f in card.get("fields", ()))
+    if sized and all(r.calibration.pixel_size_y_nm is None for r in frames.records):
+        raise ModelError(
+            f"the classifier in {model} wants sizes in nm, but no image has a calibration; give "
+            f"--pixel-size-nm or --scale-bar-nm, or train with --features 'shape alone'"
+        )
+
+
+def _refuse_unmeasured(card: Mapping[str, Any], recipe: Recipe) -> None:
+    measured = {e.use for e in recipe.entries}
+    wanted = [f for f in ("p", "d", "l_ratio") if f in card.get("fields", ())]
+    if wanted and "particles.shapes" not in measured:
+        raise ModelError(
+            f"this classifier wants {', '.join(wanted)}, which the recipe '{recipe.name}' does not "
+            f"measure; add particles.shapes to it, or train with --features 'without shape'"
+        )
 
 
 def judge_by_truth(results: Any, card: Mapping[str, Any], truth: str | Path | None = None) -> bool:
