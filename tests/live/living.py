@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def offline(source: Path, out: Path, *assignments: str) -> Session:
 
 def events(out: Path, kind: str = "") -> list[dict]:
     """Return the events of a run."""
-    lines = (out / "live" / "events.jsonl").read_text().splitlines()
+    path = out / "live" / "events.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
     found = [json.loads(line) for line in lines]
     return [e for e in found if not kind or e["event"] == kind]
 
@@ -80,3 +82,50 @@ def assert_as_offline(live: Path, other: Session) -> None:
                 np.testing.assert_allclose(a[field], b[field], rtol=1e-9, err_msg=f"{name}.{field}")
             else:
                 np.testing.assert_array_equal(a[field], b[field], err_msg=f"{name}.{field}")
+
+
+class Running:
+    """A watch that runs in a thread while the block lasts."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.stop, self.error = watch, threading.Event(), None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.watch.run(self.stop)
+        except Exception as error:  # noqa: BLE001 - told to the test that waits
+            self.error = error
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def until(self, condition, timeout_s: float = 60.0):
+        """Return the first true value of a condition."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            assert self.error is None, self.error
+            if found := condition():
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"waited {timeout_s} s; events: {events(self.watch.out)[-12:]}")
+
+    def measured(self, n: int) -> list[int]:
+        """Wait until n frames are measured; returns their numbers as they came."""
+
+        def enough() -> list[int]:
+            found = [e["frame"] for e in events(self.watch.out, "measured")]
+            return found if len(set(found)) >= n else []
+
+        return self.until(enough)
+
+    def event(self, kind: str) -> dict:
+        """Wait for an event."""
+        return self.until(lambda: events(self.watch.out, kind))[0]
