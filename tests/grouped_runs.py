@@ -119,6 +119,7 @@ def write_run(
     per_frame: int = 14,
     long_share: float = 0.35,
     grouped: bool = True,
+    fitted: bool = True,
     seed: int = 1,
 ) -> Path:
     """Write a run whose sizes and groups come from the real reductions."""
@@ -136,6 +137,9 @@ def write_run(
         "frames": frame_table(folder, n_frames),
         "particles": particle_table(n_frames, per_frame, long_share, seed),
     }
+    if not fitted:
+        gone = {k: np.full(n_frames * per_frame, np.nan) for k in ("p", "d", "l_ratio", "jaccard")}
+        tables["particles"] = tables["particles"].with_columns(gone)
     tables |= Ensemble()(tables)
     if grouped:
         tables |= Groups(k=2, largest_k=3, learn_from=200, bootstraps=0, compare=False)(tables)

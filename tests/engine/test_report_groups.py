@@ -74,11 +74,7 @@ def test_what_is_drawn_by_chance_is_drawn_alike_each_time(run, grouped):
 
 
 def test_a_run_without_groups_and_shapes_shows_none(tmp_path):
-    path = write_run(tmp_path, n_frames=2, per_frame=6, grouped=False)
-    results = Results(path)
-    particles = results.read("particles")
-    gone = {k: np.full(len(particles), np.nan) for k in ("p", "d", "l_ratio", "jaccard")}
-    results.write_table("particles", particles.with_columns(gone))
+    path = write_run(tmp_path, n_frames=2, per_frame=6, grouped=False, fitted=False)
     parts = of_groups(gather(RunFolder.open(path)), Sketch(tmp_path))
     assert not any(parts.values())
 
