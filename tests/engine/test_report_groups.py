@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from stempede.report.groups import crops, outlines, space, structure
 from stempede.report.groups.classified import classes
 from stempede.report.groups.colours import COLOURS, colour, line
 from stempede.report.groups.findings import Grouped
+from stempede.report.groups.network import network
 from stempede.report.groups.page import of_groups
 from stempede.report.groups.tables import natural
 from stempede.report.pixels import Pixels
@@ -188,3 +190,19 @@ def test_classifier_is_worded_as_what_it_is(tmp_path, run):
     assert (tmp_path / "confusion.svg").is_file()
     assert (tmp_path / "class-accuracy.svg").is_file()
     assert natural(["10", "2", "rod"]) == ["2", "10", "rod"]
+
+
+def test_the_network_is_shown_where_fits_start_from_it(tmp_path):
+    path = write_run(tmp_path, n_frames=2, per_frame=6, grouped=False)
+    results = Results(path)
+    particles = results.read("particles")
+    said = {f"{k}_network": 1.1 * particles[k] for k in ("p", "d", "l_ratio")}
+    results.write_table("particles", particles.with_columns(said))
+    opened = RunFolder.open(path)
+    assert network(Grouped.gather(gather(opened)), Sketch(tmp_path)) is None
+    recipe = '[[stage]]\nuse = "particles.shapes"\nstart = "network"\n'
+    asked = replace(opened, document={**opened.document, "recipe": recipe})
+    shown = network(Grouped.gather(gather(asked)), Sketch(tmp_path))
+    assert "d right" in shown
+    assert "stempede train shape" in shown
+    assert {"network-answers.svg", "network-confusion.png"} <= {p.name for p in tmp_path.iterdir()}

@@ -7,6 +7,7 @@ from stempede.report.groups.classified import classes
 from stempede.report.groups.crops import read_crops
 from stempede.report.groups.findings import Grouped
 from stempede.report.groups.found import found as how_found
+from stempede.report.groups.network import network
 from stempede.report.groups.sections import groups, micrographs, montages
 from stempede.report.groups.shapes import shapes
 from stempede.report.html import Html
@@ -40,7 +41,7 @@ def of_groups(found: Findings, sketch: Sketch) -> dict[str, Html | None]:
             "groups": groups(grouped, sketch),
             "group-overlays": micrographs(grouped, pixels, sketch),
             "montages": montages(grouped, crops, sketch),
-            "shapes": shapes(grouped, crops, sketch),
+            "shapes": shapes(grouped, crops, sketch, network(grouped, sketch)),
             "grouping": how_found(grouped, sketch),
         }
     return {**parts, "classes": classes(found.run, sketch)}
