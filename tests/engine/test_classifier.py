@@ -355,3 +355,15 @@ def test_new_scores_replace_those_of_their_origin(learnt):
     assert len(both) == 2 * len(table)
     assert len(merged(both, table)) == 2 * len(table)
     assert unit_of(learnt[2]) == "nm"
+
+
+def test_groups_of_another_run_are_matched_before_they_are_compared(learnt, model):
+    frames, particles, group = draw(300, seed=9)
+    # the same three shapes under other numbers
+    turned = particles.with_columns({"group": (group + 1) % 3})
+    made = Classify(str(model))({"frames": frames, "particles": turned})
+    rows = made["class_scores"].to_arrow().to_pylist()
+    accuracy = next(r for r in rows if r["score"] == "accuracy")
+    assert accuracy["value"] > 0.95
+    assert "stands for the group" in accuracy["note"]
+    assert "none of the two is the truth" in accuracy["says"]

@@ -11,7 +11,9 @@ from stempede.cli import main
 from stempede.errors import ModelError
 from stempede.frames import Calibration, FrameRecord, Frames
 from stempede.io.results import Results
+from stempede.particles.classify.tables import CLASS_FIELDS
 from stempede.recipe import Recipe
+from stempede.tables import PARTICLES, Table
 
 RECIPE = """
 name = "classes"
@@ -177,3 +179,17 @@ def test_what_a_recipe_or_images_lack_is_said_before_anything_runs(sample, run, 
     with pytest.raises(ModelError, match=r"add particles\.shapes"):
         classifying(tmp_path)
     refuse_uncalibrated(tmp_path, Frames((record,), None))
+
+
+def test_parts_that_a_killed_command_left_without_classes_are_read(run, tmp_path):
+    results = Results.create(tmp_path / "killed", {"state": "done"})
+    particles = Results(run).read("particles")
+    plain = Table(PARTICLES, {n: particles[n] for n in PARTICLES.names})
+    schema = plain.schema.extended(*CLASS_FIELDS)
+    named = Table(schema, {**plain.columns, "class_name": ["cube"] * len(plain)})
+    results.write_chunk(0, {"particles": named})
+    results.write_chunk(1, {"particles": plain})
+    results.lock.release()
+    found = results.read("particles")
+    assert sorted(set(found["class_name"].tolist())) == ["", "cube"]
+    assert np.isnan(found["p_class"]).all()

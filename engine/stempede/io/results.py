@@ -204,7 +204,9 @@ class Results:
             known = ", ".join(self.tables()) or "none yet"
             raise ResultsError(f"{self.path} has no table '{table}'; it has {known}")
         try:
-            arrow = pa.concat_tables([pq.read_table(p) for p in parts.values()])
+            # a reduction that was killed while it added a field leaves parts without it
+            found_parts = [pq.read_table(p) for p in parts.values()]
+            arrow = pa.concat_tables(found_parts, promote_options="default")
         except (pa.ArrowException, OSError) as error:
             raise ResultsError(f"a part of table '{table}' is damaged: {error}") from error
         found = from_arrow(_schema(table, arrow), arrow)

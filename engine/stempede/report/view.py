@@ -21,7 +21,6 @@ from stempede.tables import Table
 
 _FACES = {"Pb+X": "#d55e00", "Cs": "#0072b2", "X": "#009e73"}
 _OTHER_FACE = "#cc79a7"
-_MOST_FEATURES = 60
 
 
 @dataclass(frozen=True)
@@ -214,12 +213,11 @@ def _keys(table: Table) -> list[tuple[int, int, float, float]]:
 
 def _features(table: Table) -> dict[str, np.ndarray]:
     """Return columns of a table as napari takes features; strings as Python's."""
-    names = table.schema.names[:_MOST_FEATURES]
     return {
         n: np.array(table[n].tolist(), dtype=object)
         if table.schema[n].dtype == "string"
         else np.asarray(table[n])
-        for n in names
+        for n in table.schema.names
     }
 
 

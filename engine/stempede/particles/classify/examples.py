@@ -24,6 +24,7 @@ LEAST_MEMBERS = 20
 """Particles that a class must have to be learnt."""
 
 _FLOOR = 50
+_DRAWN_FROM = 20
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def examples(
     given = _labels(frames, particles, labels, truth)
     kept = np.flatnonzero(np.asarray(particles["accepted"]) & (given != ""))
     unit = unit_of(particles)
+    # features of ten million particles are not needed to learn from a few thousand
+    kept = kept[some_of_each(given[kept], _DRAWN_FROM * most, seed, _DRAWN_FROM * _FLOOR)]
     names, notes = _usable_sets(particles, kept)
     needed = [t for name in names for t in SETS[name]]
     some = particles.take(kept)

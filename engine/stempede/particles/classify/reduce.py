@@ -29,6 +29,7 @@ log = logging.getLogger("stempede")
 
 ORIGIN = "classify"
 _FINER = 2.0
+_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,18 @@ def classes_of(
     card = found.card
     accepted = np.asarray(particles["accepted"])
     unit = _unit(particles, card, any_scale=any_scale)
-    x = matrix(particles, card["terms"], unit)
-    usable = accepted & np.isfinite(x).all(axis=1)
-    if accepted.any() and not usable.any():
-        raise ModelError(_nothing_to_look_at(particles.take(accepted), card, unit))
-    codes, likely = svm.predict(found.model, x[usable])
     names = np.array(card["classes"], dtype=np.str_)
     named = np.full(len(particles), "", dtype=names.dtype)
     p = np.full(len(particles), np.nan)
-    if usable.any():
-        named[usable], p[usable] = names[codes], likely
+    for start in range(0, len(particles), _ROWS):
+        block = slice(start, start + _ROWS)
+        x = matrix(particles.take(block), card["terms"], unit)
+        usable = start + np.flatnonzero(accepted[block] & np.isfinite(x).all(axis=1))
+        if len(usable):
+            codes, p[usable] = svm.predict(found.model, x[usable - start])
+            named[usable] = names[codes]
+    if accepted.any() and not np.isfinite(p).any():
+        raise ModelError(_nothing_to_look_at(particles.take(accepted), card, unit))
     return named, p
 
 
@@ -192,16 +195,25 @@ def _pixel_size(particles: Table) -> float | None:
 
 def _agreement(frames: Table, particles: Table, card: Mapping[str, Any]) -> tuple[Table, Table]:
     """Return how classes agree with what this run knows of the same kind."""
-    named = text(particles["class_name"])
-    known = known_labels(frames, particles, str(card["labels"]))
+    labels = str(card["labels"])
+    named, known = text(particles["class_name"]), known_labels(frames, particles, labels)
     rows = np.flatnonzero((named != "") & (known != ""))
-    common = score_facts(card) | {"judged_against": card["labels"], "says": AGREES}
-    answers = Answers(known[rows], named[rows], np.asarray(particles["frame"])[rows])
-    # groups of another run have other numbers: a table, but no score
-    comparable = card["labels"] == "sample" and set(np.unique(known[rows])) <= set(card["classes"])
-    scores = judge.score_rows(answers, common) if comparable and len(rows) else []
+    named, known = named[rows], known[rows]
+    common = score_facts(card) | {"judged_against": labels, "says": AGREES}
+    if labels == "group":
+        # the groups of two runs have numbers of their own
+        named = judge.renamed(named, judge.majority_names(named, known))
+        common["note"] = "each class stands for the group that most of its particles are in"
+    elif labels == "truth" or not set(np.unique(known)) <= set(card["classes"]):
+        rows = rows[:0]
+    if not len(rows):
+        return Table.empty(CLASS_SCORES), Table.empty(CONFUSION)
+    names, counts = np.unique(known, return_counts=True)
+    image = np.asarray(particles["frame"])[rows]
+    answers = Answers(known, named, image, str(names[counts.argmax()]))
     keys = ("origin", "judged_against", "features", "split")
-    confusion = judge.confusion_rows(answers, {k: common[k] for k in keys}) if len(rows) else []
+    confusion = judge.confusion_rows(answers, {k: common[k] for k in keys})
+    scores = judge.score_rows(answers, common)
     return Table.from_rows(CLASS_SCORES, scores), Table.from_rows(CONFUSION, confusion)
 
 
