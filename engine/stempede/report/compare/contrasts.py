@@ -96,7 +96,7 @@ def contrasts(described: Sequence[Described]) -> list[Contrast]:
     if len(described) > MOST_PAIRED:
         pairs = [(described[0], other) for other in described[1:]]
     rows = [row for one, other in pairs for row in _pair(one, other)]
-    corrected = holm(np.array([r.p for r in rows])) if rows else []
+    corrected = holm(np.array([r.p for r in rows], float))
     return [
         Contrast(**{**r.__dict__, "p_holm": float(p)}) for r, p in zip(rows, corrected, strict=True)
     ]

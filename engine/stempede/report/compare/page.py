@@ -219,12 +219,13 @@ def _trajectory(comparison: Comparison, sketch: Sketch) -> Html | None:
         lines.setdefault(" · ".join(others) or "all", []).append(one)
     x_label = _label(along, comparison.described)
     drawn = []
-    for title, pick, y_label, scale in (
-        ("size", lambda d: d.mean, f"mean {comparison.axis}", 1.0),
-        ("spread", lambda d: d.rel_sd, f"σ/d of the {comparison.axis.split(',')[0]}, %", 100.0),
+    for title, field, y_label, scale in (
+        ("size", "mean", f"mean {comparison.axis}", 1.0),
+        ("spread", "rel_sd", f"σ/d of the {comparison.axis.split(',')[0]}, %", 100.0),
     ):
         series = {
-            name: (_x(along, parts), [pick(d) for d in parts]) for name, parts in lines.items()
+            name: (_x(along, parts), [getattr(d, field) for d in parts])
+            for name, parts in lines.items()
         }
         drawn.append(
             sketch(
