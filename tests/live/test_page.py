@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+import pytest
+from browser import Browser, chromium
+from living import Running, events, put, watched
+
+from stempede.dashboard.board import Board
+from stempede.dashboard.serve import Page
+from stempede.errors import InputError
+
+needs_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+
+
+def fetch(address: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+def test_the_board_knows_what_the_folder_knows(tmp_path) -> None:
+    run = tmp_path / "run"
+    board = Board(run)
+    board.refresh()
+    assert board.version == 0
+    assert board.rows()["frame"] == []
+    put(tmp_path / "in", 0, 1, 2, 3, 4)
+    watched(tmp_path / "in", run).run()
+    board = Board(run)
+    board.refresh()
+    assert board.rows()["frame"] == [4, 3, 2, 1, 0]
+    assert board.status["measured"] == 5
+    version = board.version
+    board._next_s = 0.0
+    board.refresh()
+    assert board.version == version
+    picture, said = board.picture(4)
+    assert picture.startswith("data:image/jpeg;base64,")
+    assert said.startswith("frame 4: ")
+    (tmp_path / "in" / "frame_00002.tif").unlink()
+    assert "cannot be shown" in board.picture(2)[1]
+
+
+def test_other_machines_want_a_token(tmp_path) -> None:
+    with pytest.raises(InputError, match="give --token"):
+        Page(tmp_path / "run", host="0.0.0.0")
+
+
+def test_who_has_no_token_sees_nothing(tmp_path) -> None:
+    with Page(tmp_path / "run", token="sesame") as page:
+        assert fetch(page.address)[0] == 200
+        assert fetch(page.address.replace("sesame", "wrong"))[0] == 403
+        assert fetch(page.address.partition("?")[0])[0] == 403
+
+
+@needs_browser
+@pytest.mark.timeout(280)
+def test_values_change_as_frames_arrive_and_outlast_reload_and_restart(tmp_path) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    put(source, 0, 1, 2)
+    with Running(watched(source, run, idle_s=None)) as running, Browser() as browser:
+        running.measured(3)
+        with Page(run) as page:
+            port = int(page.address.rstrip("/").rpartition(":")[2])
+            tab = browser.open(page.address)
+            tab.wait(lambda t: t.picture().startswith("frame "), 90)
+            assert "provisional" in tab.text()
+            put(source, 5)
+            running.measured(4)
+            tab.wait(lambda t: t.picture().startswith("frame 3"), 60)
+            tab.wait(lambda t: "frame_00005.tif" in t.text())
+            other = browser.open(page.address, width=420)
+            other.wait(lambda t: t.picture().startswith("frame 3"), 90)
+            # nothing is cut off on a narrow screen
+            assert other.eval("document.documentElement.scrollWidth") <= 424
+            tab.call("Page.reload")
+            tab.wait(lambda t: t.picture().startswith("frame 3"), 90)
+            outside = [r for r in tab.requests if not r.startswith((page.address, "data:"))]
+            assert not outside
+        with Page(run, port=port):
+            # the open page finds the server again by itself
+            tab.wait(lambda t: t.eval("!document.body.classList.contains('gone')"), 60)
+            tab.wait(lambda t: t.picture().startswith("frame 3"), 90)
+        tab.close()
+        other.close()
+    assert len(events(run, "measured")) == 4
