@@ -128,6 +128,8 @@ def _rmse(figure: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _calibration(figure: Any, rows: list[dict[str, Any]]) -> None:
+    from matplotlib.ticker import NullFormatter
+
     axes = figure.subplots(1, 3)
     for axis, name in zip(axes, _NAMES):
         part = [row for row in rows if row["of"] == name]
@@ -139,6 +141,8 @@ def _calibration(figure: Any, rows: list[dict[str, Any]]) -> None:
         axis.plot(ends, ends, color="0.7", lw=1)
         axis.plot(stated, found, _MARKS[name], ms=5, color=_COLOURS[name])
         axis.set(title=_NAMES[name], xscale="log", yscale="log", xlim=ends, ylim=ends)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_minor_formatter(NullFormatter())
         axis.set_xlabel("probability of a wrong d, stated" if name == "d" else "error stated")
         axis.set_ylabel("share wrong" if name == "d" else "RMSE found")
 

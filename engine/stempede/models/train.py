@@ -108,10 +108,8 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
     return Trained(network, state.history, *state.spent(), place)
 
 
-def _draw(
-    training: Training, epoch: int, place: str, news: News
-) -> tuple[Samples | tuple[()], Samples]:
-    """Draw the part that trains, where epochs are left, and the part that chooses."""
+def _draw(training: Training, epoch: int, place: str, news: News) -> tuple[Samples, Samples]:
+    """Draw the part that trains and the part that chooses; the latter only if no epoch is left."""
     learn, choose, _ = parts(training.crops)
     unfinished = epoch < training.epochs
     total = (learn[1] if unfinished else 0) + choose[1]
@@ -122,8 +120,9 @@ def _draw(
         done += n
         news("drawing crops", done, total, "")
 
-    learning = draw(*learn, seed=training.seed, progress=count).to(place) if unfinished else ()
-    return learning, draw(*choose, seed=training.seed, progress=count).to(place)
+    learning = draw(*learn, seed=training.seed, progress=count).to(place) if unfinished else None
+    choosing = draw(*choose, seed=training.seed, progress=count).to(place)
+    return learning or choosing, choosing
 
 
 def _place(device: str) -> str:

@@ -63,7 +63,7 @@ class Raster:
             (float(middle[0]), float(middle[1])),
             blur_px=float(rng.uniform(0.4, (1.2, 1.8, 1.8)[kind])),
             rim_px=float(rng.uniform(0.8, (2.0, 4.0, 5.0)[kind])),
-            grain_px=float(rng.uniform(0.3, 0.8)) if rng.random() < 0.3 else 0.0,
+            grain_px=_grain(rng),
         )
 
     @property
@@ -88,13 +88,20 @@ class Raster:
         low = np.stack([y.min(axis=1), x.min(axis=1)], axis=1)
         high = np.stack([y.max(axis=1), x.max(axis=1)], axis=1)
         extent = (high - low).max(axis=1)
-        size_px = np.exp(rng.uniform(*np.log(self.size_range_px), n))
+        low_px, high_px = self.size_range_px
+        size_px = np.exp(rng.uniform(float(np.log(low_px)), float(np.log(high_px)), n))
         drawn_px = np.full(n, self.pixels * _FILL) if self.binned else size_px
         reach = np.maximum(np.abs(low), np.abs(high)).max(axis=1)
         scale = np.minimum(drawn_px / extent, _REACH * self.pixels / reach)
         pixel_px = np.maximum(size_px / (scale * extent), 1.0) if self.binned else np.ones(n)
         offset = np.rint(0.5 * (low + high) * scale[:, None]).astype(np.int64)
         return scale, pixel_px, offset
+
+
+def _grain(rng: np.random.Generator) -> float:
+    """Draw the correlation of the noise: mostly none, of a camera's spread, or of a rough film."""
+    kind = rng.choice(3, p=[0.55, 0.2, 0.25])
+    return (0.0, float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.8, 2.0)))[kind]
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def draw_bodies(
     return Bodies(
         _centred(_blur(cover, raster.blur_px), offset_px),
         _centred(brightness, offset_px),
-        np.exp(rng.uniform(np.log(2.5), np.log(50.0), n)),
+        np.exp(rng.uniform(np.log(1.2), np.log(50.0), n)),
         outline_px.max(axis=1),
         outline_px,
         offset_px,
@@ -330,8 +337,8 @@ def cut(
     """
     n = len(pixel_px)
     slips = rng.choice([-1.0, 0.0, 1.0], (4, n), p=[0.2, 0.6, 0.2]) / pixel_px
-    low_y, high_y = _box(scene.mask.any(axis=2), slips[:2])
-    low_x, high_x = _box(scene.mask.any(axis=1), slips[2:])
+    low_y, high_y = _box(np.any(scene.mask, axis=2), slips[:2])
+    low_x, high_x = _box(np.any(scene.mask, axis=1), slips[2:])
     box_px = np.maximum(high_y - low_y, high_x - low_x)
     step = np.maximum(box_px, 4.0) * (1 + 2 * _MARGIN) / size
     g = scene.mask.shape[1]

@@ -131,9 +131,9 @@ def draw_block(seed: int, block: int) -> Crops:
 
 def _draw_candidates(rng: np.random.Generator, raster: images.Raster, n: int) -> Crops:
     """Draw n particles on one raster and keep those that would be found as a region."""
-    p = np.exp(rng.uniform(*np.log(P_RANGE), n))
+    p = _log_uniform(rng, P_RANGE, n)
     d = rng.integers(D_RANGE[0], D_RANGE[1] + 1, n).astype(np.float64)
-    l_ratio = np.exp(rng.uniform(*np.log(L_RANGE), n))
+    l_ratio = _log_uniform(rng, L_RANGE, n)
     angle = rng.uniform(0.0, 2 * np.pi, n)
     u = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
     outline = radius(u - angle[:, None], p[:, None], d[:, None], l_ratio[:, None])
@@ -145,3 +145,8 @@ def _draw_candidates(rng: np.random.Generator, raster: images.Raster, n: int) ->
     found = (side_px >= _LEAST_SIDE_PX) & (area_px2 >= _LEAST_AREA_PX2) & (box_px <= raster.most_px)
     found &= body.contrast * np.sqrt(area_px2) >= _LEAST_EVIDENCE
     return Crops(crops, p, d, l_ratio, angle, side_px, body.contrast)[found]
+
+
+def _log_uniform(rng: np.random.Generator, limits: tuple[float, float], n: int) -> np.ndarray:
+    low, high = (float(np.log(limit)) for limit in limits)
+    return np.exp(rng.uniform(low, high, n))
