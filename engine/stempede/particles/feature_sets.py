@@ -28,7 +28,7 @@ _FAR = 4.0
 # no gap between shapes, and closed by this much
 _CONVEXITY_STEP = 0.01
 # amplitude, as a share of the radius, below which harmonics hardly count
-_UNSEEN = 0.06
+_UNSEEN = 0.08
 # the invariants of a symmetric outline are the noise of its pixels, about this large
 _HU_FLOORS = {"hu1": 1e-3, "hu2": 1e-4, "hu3": 1e-4}
 _HARMONICS = np.arange(1, 13, dtype=np.float64)

@@ -10,7 +10,7 @@ group, are given beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from stempede.particles.partitions import Normals, mixture
 LEAST_Z = 4.0
 """Standard deviations by which a peak must rise above the valley before it."""
 
-DEEPEST = 0.6
+DEEPEST = 0.45
 """Largest height of a valley over that of the lower peak beside it."""
 
 COMPONENTS_PER_GROUP = 1.5
@@ -86,13 +86,46 @@ def modes(x: np.ndarray, most: int, seed: int, k: int = 0) -> Modes:
     Modes
         At least one group.
     """
-    n, m = x.shape
-    wanted = round(COMPONENTS_PER_GROUP * max(most, k))
-    # every component is there to find a group of as many points as it can describe
-    components = max(min(wanted, n // (2 * _POINTS_PER_FEATURE * m)), k, 1)
+    components = _components(x, most, k)
     fitted = mixture(x, components, seed)
     fitted = fitted.regrouped(_without_small(fitted, x, components, max(k, 1)))
-    return _joined(fitted, x, most, k)
+    found = _joined(fitted, x, most, k)
+    if k:
+        return found
+    # a component may lie across two groups: each group is looked at once more by itself
+    parts = _looked_into(found.partition, x, most, seed)
+    return found if parts is None else _joined(parts, x, most, k)
+
+
+def _components(x: np.ndarray, most: int, k: int = 0) -> int:
+    """Return how many components are fitted: no more than the points can describe."""
+    wanted = round(COMPONENTS_PER_GROUP * max(most, k))
+    return max(min(wanted, len(x) // (2 * _POINTS_PER_FEATURE * x.shape[1])), k, 1)
+
+
+def _looked_into(found: Normals, x: np.ndarray, most: int, seed: int) -> Normals | None:
+    """Fit each group by itself; return all components if any group falls into several."""
+    group = found(x)
+    parts: list[Normals] = []
+    n_groups = 0
+    for g in range(found.k):
+        own = x[group == g]
+        if len(own) < 2:
+            continue
+        components = _components(own, most)
+        part = mixture(own, components, seed)
+        part = part.regrouped(_without_small(part, own, components, 1))
+        part = _joined(part, own, most, 0).partition
+        share = np.log(len(own) / len(x))
+        # its components stay one group where no valley was found among them
+        parts.append(
+            replace(part, log_weights=part.log_weights + share, group=part.group + n_groups)
+        )
+        n_groups += part.k
+    if n_groups <= found.k:
+        return None
+    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Normals)}
+    return Normals(**joined)
 
 
 def _without_small(fitted: Normals, x: np.ndarray, components: int, least: int) -> np.ndarray:
@@ -113,7 +146,7 @@ def _without_small(fitted: Normals, x: np.ndarray, components: int, least: int) 
 def _joined(fitted: Normals, x: np.ndarray, most: int, k: int) -> Modes:
     """Join the least separate groups until each pair has a valley between it, or k are left."""
     group = fitted.group.copy()
-    member = group[fitted.log_densities(x).argmax(axis=1)]
+    member = fitted(x) if fitted.k < len(group) else group[fitted.log_densities(x).argmax(axis=1)]
     # components that are nobody's likeliest are no group
     alive = sorted(set(member.tolist()))
     known: dict[tuple[int, int], Valley] = {}
