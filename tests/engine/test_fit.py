@@ -288,3 +288,45 @@ def test_noise_alone_is_not_seen():
     electrons = np.random.default_rng(0).poisson(0.02, SHAPE)
     table = fitted(batch_of(electrons, i, j, species, yx))
     assert (words(table["state"]) == "CONVERGED").mean() < 0.1
+
+
+def test_a_column_in_the_light_of_others_is_not_measured():
+    i, j, species, yx = lattice()
+    shares = {"Pb+X": 1.0, "Cs": 0.5, "X": 0.07}
+    intensity = np.array([shares[s] for s in species]) * 9000.0
+    rng = np.random.default_rng(2)
+    electrons = drawn(yx, intensity, SHAPE, sigma=5.5, level=20.0, rng=rng)
+    batch = batch_of(electrons, i, j, species, yx + rng.normal(0, 0.3, yx.shape))
+    widths = {name: np.full(len(i), 5.5) for name in ("sigma_major_px", "sigma_minor_px")}
+    columns = batch.tables["columns"].with_columns(widths)
+    places_in_cell = [
+        ("Pb+X", "B", 0, 0),
+        ("Cs", "A", 0.5, 0.5),
+        ("X", "X", 0.5, 0),
+        ("X", "X", 0, 0.5),
+    ]
+    sites = [
+        {"species": name, "role": role, "i": p, "j": q, "brightness": shares[name]}
+        for name, role, p, q in places_in_cell
+    ]
+    table = fitted(
+        batch.with_(tables={"columns": columns}),
+        crystal={"name": "light X", "a_nm": 0.39, "sites": sites},
+    )
+    light = species == "X"
+    assert set(words(table["reject_reason"])[light]) == {"hidden by its neighbours"}
+    assert table["accepted"][~light].all()
+    assert np.abs(places(table) - yx)[~light].max() < 0.5
+
+
+def test_residuals_beyond_the_noise_widen_the_errors():
+    i, j, species, yx = lattice()
+    intensity = np.array([SHARES[s] for s in species]) * 4000.0
+    rng = np.random.default_rng(3)
+    electrons = drawn(yx, intensity, SHAPE, level=5.0, rng=rng)
+    grain = np.maximum(electrons + 3 * np.sqrt(electrons) * rng.normal(size=SHAPE), 0)
+    calm, rough = (fitted(batch_of(e, i, j, species, yx)) for e in (electrons, grain))
+    ratio = errors(rough).mean() / errors(calm).mean()
+    assert ratio == pytest.approx(np.sqrt(10), rel=0.15)
+    pulls = (places(rough) - yx) / errors(rough)
+    assert 0.7 < pulls.std() < 1.3

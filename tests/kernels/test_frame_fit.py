@@ -116,6 +116,19 @@ def test_information_is_that_of_derivatives():
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("spacing", [3.1, 7.3, 40.0])
+def test_coupling_to_the_surface_is_that_of_the_reference(spacing):
+    given_ = arguments("row_sums", (41, 57))
+    found, wanted = (
+        side.under_columns(*given_, spacing=spacing) for side in (frame_fit, reference)
+    )
+    assert np.array_equal(found[0], wanted[0])
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-12)
+    # the weights of a pixel's nodes add up to 1
+    whole = frame_fit.gather(given_[0][None], *given_[1:])[:, 0]
+    np.testing.assert_allclose(found[1].sum(axis=(1, 2)), whole, rtol=1e-9, atol=1e-12)
+
+
 def test_narrow_columns_far_out_in_their_disc_do_not_vanish():
     narrow = np.array([[4.0, 3.0, 30.0, 0.0, 30.0]])
     forms = np.zeros((1, 1, 6))
@@ -139,9 +152,8 @@ def test_gains_at_places_are_those_of_the_reference(noise):
         rng.uniform(5, 15, (k, 7, 2)),
         rng.uniform(3, 9, (k, 2)),
         np.array([2.0, 2.5, 3.0]),
-        noise,
     )
-    found, wanted = (side.place_gains(*given_) for side in (frame_fit, reference))
+    found, wanted = (side.place_gains(*given_, noise=noise) for side in (frame_fit, reference))
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
 
 

@@ -92,8 +92,9 @@ def _climb(
                 break
             continue
         now = trial
-        if problem.noise.model == "gaussian":
-            problem = replace(problem, noise=problem.noise.fitted(now.observed, now.expected))
+        noise = problem.noise.fitted(now.observed, now.expected)
+        if noise != problem.noise:
+            problem = replace(problem, noise=noise)
             now = system(problem, now.state, pairs, ground)
         if gained < close and not worse.any():
             break
@@ -119,7 +120,11 @@ def _tried(now: System, damping: np.ndarray) -> tuple[System, np.ndarray]:
         x=np.where(worse, before.x, after.x),
         intensity=np.where(worse, before.intensity, after.intensity),
     )
-    return system(now.problem, back, now.pairs, now.ground), worse
+    other = system(now.problem, back, now.pairs, now.ground)
+    if other.objective > trial.objective:
+        return other, worse
+    # columns that overlap give way to one another: what one loses its neighbours gain
+    return trial, np.zeros_like(worse)
 
 
 def moved(now: System, step: np.ndarray) -> State:

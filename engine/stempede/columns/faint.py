@@ -79,8 +79,9 @@ def _mean_squares(
         np.stack([y, x], axis=-1),
         intensity[which, None],
         sigma,
-        noise.rule(),
+        noise=noise.rule(),
     )[:, 0]
+    log /= noise.dispersion
     weight = np.exp(log - log.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     offsets = np.stack([off_y, off_x], axis=-1)

@@ -196,6 +196,7 @@ def _reasons(refined: Refined, sites: Sites, states: np.ndarray) -> np.ndarray:
     reason[inferred & (odds < 0)] = "empty site"
     reason[inferred & ~_enclosed(sites, refined.last.seen, inferred)] = "outside the crystal"
     reason[(states == "OUT_OF_WINDOW")] = "not seen"
+    reason[refined.last.system.problem.held] = "hidden by its neighbours"
     reason[~sites.on_lattice] = "off lattice"
     return reason
 

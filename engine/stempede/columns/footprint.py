@@ -11,9 +11,6 @@ from scipy.spatial import cKDTree
 
 from stempede_kernels import frame_fit
 
-_CLOSE = 0.85
-"""Share of the window beyond which two columns tell nothing of each other."""
-
 _ROUND = 0.71
 """Half the diagonal of a pixel: discs are drawn about whole pixels."""
 
@@ -28,24 +25,18 @@ class Footprint:
         Pixels read.
     flat : (p,) int64 array
         These as flat indices into the frame, ascending.
-    anchors : (n, 2) float64 array
-        (y, x) of the columns when the pixels were chosen.
     centres : (n, 2) int64 array
-        The pixels nearest to them.
+        The pixels nearest to the columns when the pixels read were chosen.
     radius : float
         Of the discs around ``centres``, px.
-    close_px : float
-        Radius around ``anchors`` within which two columns tell something of each other.
     moves : (n,) bool array
         Columns that are fitted.
     """
 
     used: np.ndarray
     flat: np.ndarray
-    anchors: np.ndarray
     centres: np.ndarray
     radius: float
-    close_px: float
     moves: np.ndarray
 
     @property
@@ -55,9 +46,9 @@ class Footprint:
 
     @cached_property
     def pairs(self) -> np.ndarray:
-        """(c, 2) int64 numbers of the fitted columns that are close to the same pixels."""
+        """(c, 2) int64 numbers of the fitted columns whose discs meet."""
         own = np.flatnonzero(self.moves)
-        pairs = cKDTree(self.anchors[own]).query_pairs(2 * self.close_px, output_type="ndarray")
+        pairs = cKDTree(self.centres[own]).query_pairs(2 * self.radius, output_type="ndarray")
         pairs = own[np.sort(pairs, axis=1)].reshape(-1, 2)
         return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
@@ -68,7 +59,7 @@ class Footprint:
         The order of the values of (n, 3, 3) own blocks, (c, 3, 3) blocks of pairs and the
         same transposed, and the matrix that they fill.
         """
-        n, pairs = len(self.anchors), self.pairs
+        n, pairs = len(self.centres), self.pairs
         own = np.arange(n)
         one = np.concatenate([own, pairs[:, 0], pairs[:, 1]])
         other = np.concatenate([own, pairs[:, 1], pairs[:, 0]])
@@ -125,10 +116,8 @@ def footprint(
     return Footprint(
         used=used,
         flat=np.flatnonzero(used),
-        anchors=anchors,
         centres=np.rint(anchors).astype(np.int64),
         radius=reach_px + _ROUND,
-        close_px=_CLOSE * window_px,
         moves=moves,
     )
 

@@ -95,17 +95,28 @@ class Ground:
         size = (self.size, self.size)
         return sp.coo_array((cells[known].ravel(), where), shape=size).tocsr() + self.penalty
 
+    def between(self, first: np.ndarray, sums: np.ndarray) -> sp.csr_array:
+        """Return (3 n, m) couplings of y, x, intensity of columns with the nodes.
+
+        Parameters
+        ----------
+        first : (n, 2) int64 array
+            First node, down and across, of each column's ``sums``.
+        sums : (n, r, c, 3) float64 array
+        """
+        n, down, across = sums.shape[:3]
+        step = np.arange(down)[:, None] * self.grid[1] + np.arange(across)
+        node = (first @ [self.grid[1], 1])[:, None, None] + step
+        column, row, place = np.nonzero(np.any(sums != 0, axis=3))
+        found = np.searchsorted(self.nodes, node[column, row, place])
+        values = sums[column, row, place].T
+        rows = column + n * np.arange(3)[:, None]
+        where = (rows.ravel(), np.tile(found, 3))
+        return sp.coo_array((values.ravel(), where), shape=(3 * n, self.size)).tocsr()
+
     def bounded(self, values: np.ndarray) -> np.ndarray:
         """Return node values kept at or above the bound."""
         return np.maximum(values, self.least)
-
-    def corners(self, y: np.ndarray, x: np.ndarray) -> sp.csr_array:
-        """Return the (n, m) weights of the nodes around columns."""
-        place, weight = self._corners(y, x)
-        rows = np.tile(np.arange(len(y)), 4)
-        return sp.coo_array(
-            (weight.ravel(), (rows, place.ravel())), shape=(len(y), self.size)
-        ).tocsr()
 
     def at_columns(self, values: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return the (n,) level at columns."""
@@ -124,12 +135,6 @@ class Ground:
         return place, weight * (self.nodes[place] == node)
 
 
-def scaled(matrix: sp.csr_array, by: np.ndarray) -> sp.csr_array:
-    """Return a matrix with each row times a number."""
-    data = matrix.data * np.repeat(by, np.diff(matrix.indptr))
-    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
 def _level(observed: np.ndarray, *, positive: bool) -> float:
     """Return a first level: below most of the columns' light."""
     if not positive:
@@ -145,6 +150,8 @@ def _differences(nodes: np.ndarray, across: int, spread: float) -> sp.csr_array:
     for step in (1, across):
         place = np.searchsorted(nodes, nodes + step)
         there = (place < len(nodes)) & (nodes[np.minimum(place, len(nodes) - 1)] == nodes + step)
+        if step == 1:
+            there &= nodes % across < across - 1
         pairs.append(np.stack([np.flatnonzero(there), place[there]]))
     first, second = np.concatenate(pairs, axis=1)
     rows = np.arange(len(first))

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from stempede.columns.footprint import Footprint
 from stempede.columns.gaussians import Shape
-from stempede.columns.ground import Ground, scaled
+from stempede.columns.ground import Ground
 from stempede.columns.noise import Noise
 from stempede.columns.normal import Normal
 from stempede.columns.widths import log_slopes, shape_prior
@@ -53,6 +53,8 @@ class Problem:
     moves : (n,) bool array
         Columns that are fitted, from the pixels around them; the others stay as they are and
         only add to what is expected.
+    held : (n,) bool array
+        Columns whose places are not fitted, only how bright they are.
     free_shape : bool
         Whether widths are estimated, or held.
     centre_y, centre_x : (n,) float64 array
@@ -70,6 +72,7 @@ class Problem:
     noise: Noise
     species: np.ndarray
     moves: np.ndarray
+    held: np.ndarray
     free_shape: bool
     centre_y: np.ndarray
     centre_x: np.ndarray
@@ -113,26 +116,30 @@ class System:
     @cached_property
     def scale(self) -> np.ndarray:
         """(n, 3) factors that make slopes by y, x and 1 derivatives by y, x and intensity."""
-        intensity = self.state.intensity
-        return np.column_stack([intensity, intensity, np.ones(len(intensity))])
+        by_place = np.where(self.problem.held, 0.0, self.state.intensity)
+        return np.column_stack([by_place, by_place, np.ones(len(by_place))])
 
     def normal(self) -> Normal:
-        """Return the information and the score of all parameters.
-
-        Between columns and ground the information takes the ground as even over a column.
-        """
+        """Return the information and the score of all parameters."""
         score, weight = self.problem.noise.score_information(self.observed, self.expected)
         share, pairs = self.share, self.pairs
         weights = pairs.image(weight * share**2)
         dense = self._by_shape()
-        fields = np.concatenate([[score * share, weight * share], dense * weight * share])
+        fields = np.concatenate([[score * share], dense * weight * share])
         images = pairs.images(fields)
         sums = self.gathered(images, self.problem.moves) * self.scale[:, None]
-        corners = self.ground.corners(self.state.y, self.state.x)
-        between = sp.vstack([scaled(corners, sums[:, 1, p]) for p in range(3)], format="csr")
+        first, under = frame_fit.under_columns(
+            weights,
+            self.gaussians,
+            pairs.centres,
+            pairs.radius,
+            self.problem.moves,
+            spacing=self.ground.spacing_px,
+        )
+        between = self.ground.between(first, under * self.scale[:, None, None])
         on_ground = self.ground.sums(images)
         n = len(self.state.y)
-        cross = np.concatenate([sums[:, 2:].swapaxes(0, 1).T.reshape(3 * n, -1), on_ground[2:].T])
+        cross = np.concatenate([sums[:, 1:].swapaxes(0, 1).T.reshape(3 * n, -1), on_ground[1:].T])
         gradient = np.concatenate(
             [
                 sums[:, 0].T.ravel(),
@@ -192,9 +199,7 @@ class System:
             weights, self.gaussians, pairs.centres, pairs.radius, self.problem.moves
         )
         own *= scale[:, :, None] * scale[:, None, :]
-        both = frame_fit.products(
-            weights, self.gaussians, pairs.anchors, pairs.close_px, pairs.pairs
-        )
+        both = frame_fit.products(weights, self.gaussians, pairs.centres, pairs.radius, pairs.pairs)
         one, other = pairs.pairs.T
         both *= scale[one][:, :, None] * scale[other][:, None, :]
         order, empty = pairs.pattern

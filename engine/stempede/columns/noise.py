@@ -6,7 +6,7 @@ value), the Fisher information, and the log-likelihood itself for comparing mode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +16,9 @@ MODELS = ("poisson", "poisson-gaussian", "gaussian")
 
 _RESOLVED = 0.7
 """Read noise in electrons up to which single electrons stand out, and are summed over."""
+
+_MISFIT = 1.15
+"""Scatter of residuals over that of the noise from which the model is held to be too simple."""
 
 _FLOOR = 1e-6
 _MEANS = np.geomspace(1e-4, 8, 40)
@@ -33,6 +36,9 @@ class Noise:
     variance, gain : float
         Of ``gaussian``: the variance of a pixel is ``variance + gain * expected``, in the
         squared unit of the image.
+    dispersion : float
+        Mean square of residuals in units of the noise, where electrons are counted: 1 where
+        columns are as the model has them. Likelihoods are divided by it.
 
     Notes
     -----
@@ -45,6 +51,7 @@ class Noise:
     read_noise: float = 0.0
     variance: float = 1.0
     gain: float = 0.0
+    dispersion: float = 1.0
 
     @property
     def resolved(self) -> bool:
@@ -70,9 +77,13 @@ class Noise:
             return (electrons - expected) * weight, weight
         mean = np.maximum(expected, _FLOOR)
         if self.resolved:
-            return self._electrons(electrons, mean)[0] / mean - 1, self._information(mean)
-        weight = 1 / (mean + self.read_noise**2 * (self.model == "poisson-gaussian"))
-        return (electrons - mean) * weight, weight
+            score, weight = self._electrons(electrons, mean)[0] / mean - 1, self._information(mean)
+        else:
+            weight = 1 / (mean + self.read_noise**2 * (self.model == "poisson-gaussian"))
+            score = (electrons - mean) * weight
+        if self.dispersion == 1:
+            return score, weight
+        return score / self.dispersion, weight / self.dispersion
 
     def log_likelihood(self, electrons: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """Return the log-likelihood of each pixel, up to a constant of the pixel's own."""
@@ -81,11 +92,13 @@ class Noise:
             return -0.5 * ((electrons - expected) ** 2 / variance + np.log(variance))
         mean = np.maximum(expected, _FLOOR)
         if self.model == "poisson":
-            return electrons * np.log(mean) - mean
-        if self.resolved:
-            return self._electrons(electrons, mean)[1]
-        variance = mean + self.read_noise**2
-        return -0.5 * ((electrons - mean) ** 2 / variance + np.log(variance))
+            found = electrons * np.log(mean) - mean
+        elif self.resolved:
+            found = self._electrons(electrons, mean)[1]
+        else:
+            variance = mean + self.read_noise**2
+            found = -0.5 * ((electrons - mean) ** 2 / variance + np.log(variance))
+        return found if self.dispersion == 1 else found / self.dispersion
 
     def counted(self, electrons: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, Noise]:
         """Return pixels as numbers of electrons where those are resolved, and their noise.
@@ -95,7 +108,9 @@ class Noise:
         """
         if not self.resolved:
             return electrons, self
-        return self._electrons(electrons, np.maximum(expected, _FLOOR))[0], Noise("poisson")
+        return self._electrons(electrons, np.maximum(expected, _FLOOR))[0], Noise(
+            "poisson", dispersion=self.dispersion
+        )
 
     def rule(self) -> tuple[bool, float, float]:
         """Return whether electrons are counted, else constant and slope of the variance."""
@@ -106,9 +121,18 @@ class Noise:
         return False, self.read_noise**2, 1.0
 
     def fitted(self, electrons: np.ndarray, expected: np.ndarray) -> Noise:
-        """Return this noise with what ``gaussian`` leaves open estimated from residuals."""
-        if self.model != "gaussian" or len(electrons) < 16:
+        """Return this noise with what residuals tell of it.
+
+        Of ``gaussian`` what is left open. Where electrons are counted, how far residuals
+        scatter more than these do: columns that are no Gaussians, specimens that move and
+        scans that repeat lines leave residuals that no number of electrons explains.
+        """
+        if len(electrons) < 16:
             return self
+        if self.model != "gaussian":
+            score, weight = replace(self, dispersion=1.0).score_information(electrons, expected)
+            scatter = float((score**2 / weight).mean())
+            return replace(self, dispersion=scatter if scatter > _MISFIT else 1.0)
         square = (electrons - expected) ** 2
         cut = 25 * np.median(square) + 1e-300
         square = np.minimum(square, cut)

@@ -112,6 +112,7 @@ def refine(
         noise=noise,
         species=np.zeros(len(sites), np.int64),
         moves=np.ones(len(sites), bool),
+        held=sites.hidden,
         free_shape=False,
         centre_y=sites.y,
         centre_x=sites.x,
@@ -204,12 +205,19 @@ def _levels(electrons: np.ndarray, valid: np.ndarray, sites: Sites, radius_px: f
     return total / np.maximum(ok.sum(axis=(1, 2)), 1)
 
 
-def _some(leads: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """Return at most a few hundred columns of each kind, evenly over those that there are."""
+def _some(leads: np.ndarray, sites: Sites, *, together: bool) -> np.ndarray:
+    """Return at most a few hundred columns of each kind, spread over the frame or together.
+
+    Columns that overlap tell a width only with their neighbours.
+    """
     kept = np.zeros(len(leads), bool)
-    for k in np.unique(kind[leads]):
-        own = np.flatnonzero(leads & (kind == k))
-        kept[own[:: max(1, len(own) // _ENOUGH)]] = True
+    away = np.hypot(sites.y - np.median(sites.y[leads]), sites.x - np.median(sites.x[leads]))
+    for k in np.unique(sites.kind[leads]):
+        own = np.flatnonzero(leads & (sites.kind == k))
+        if together:
+            kept[own[np.argsort(away[own], kind="stable")[:_ENOUGH]]] = True
+        else:
+            kept[own[:: max(1, len(own) // _ENOUGH)]] = True
     return kept
 
 
@@ -225,7 +233,8 @@ def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, Stat
     A species of few electrons would pull the shared width to what fits its noise, so it takes
     the width of the brightest.
     """
-    median = _medians(state.intensity, sites.kind)
+    light = np.where(problem.held, 0.0, state.intensity)
+    median = _medians(light, sites.kind)
     brightest = int(np.argmax(median))
     counted = problem.noise.model != "gaussian"
     own = (median >= _OWN_WIDTH) if counted else median > 0.15 * median[brightest]
@@ -233,8 +242,8 @@ def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, Stat
     number = np.where(own, np.cumsum(own) - 1, 0)
     number[~own] = number[brightest]
     species = number[sites.kind]
-    leads = own[sites.kind] & (sites.on_lattice | ~sites.on_lattice.any())
-    leads = _some(leads, sites.kind)
+    leads = (own[sites.kind] | problem.held) & (sites.on_lattice | ~sites.on_lattice.any())
+    leads = _some(leads, sites, together=bool(problem.held.any()))
     shape = Shape(np.full(int(own.sum()), state.shape.log_sigma[0]), np.zeros(2))
     leading = replace(problem, species=species, moves=leads, free_shape=True)
     found = fit(leading, replace(state, shape=shape), rounds=2, close=_ROUGHLY).state

@@ -99,8 +99,9 @@ def _search(
         np.stack([y, x], axis=-1),
         expected[:, None] * _SHARES,
         sigma,
-        noise.rule(),
+        noise=noise.rule(),
     ).swapaxes(0, 1)
+    gain /= noise.dispersion
     best = gain.max(axis=0)
     place = best.argmax(axis=1)
     own = np.arange(len(which))

@@ -47,14 +47,14 @@ def look(system: System, sites: Sites, least: float) -> Look:
     state = system.state
     far = np.hypot(state.y - system.problem.centre_y, state.x - system.problem.centre_x)
     inside = far < 0.999 * system.problem.radius_px
-    seen = (gain > 0.5 * least**2) & inside
+    seen = (gain > 0.5 * least**2) & inside & ~system.problem.held
     return Look(system, gain, seen & ~_doubles(state, gain, _CLOSE * sites.spacing_px))
 
 
 def second_look(first: Look, sites: Sites, least: float) -> Look:
     """Try other places for weak columns, and keep each where it makes the frame likelier."""
     weak = ~first.seen | (first.gain < 0.5 * _WEAK**2)
-    weak &= sites.on_lattice
+    weak &= sites.on_lattice & ~first.system.problem.held
     if not weak.any():
         return first
     which = np.flatnonzero(weak)

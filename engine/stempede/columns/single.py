@@ -48,7 +48,7 @@ def alone(problem: Problem, start: State, kind: np.ndarray) -> State:
         max_iterations=20,
     )
     y, x, width = fits.parameters[:, 0], fits.parameters[:, 1], fits.parameters[:, 3]
-    good = np.isin(fits.state, (Ended.CONVERGED, Ended.MAX_ITERATIONS))
+    good = np.isin(fits.state, (Ended.CONVERGED, Ended.MAX_ITERATIONS)) & ~problem.held
     good &= np.hypot(y - problem.centre_y, x - problem.centre_x) < problem.radius_px
     good &= (fits.intensity > 0.2 * start.intensity) & (fits.intensity < 20 * start.intensity)
     good &= (width > 0.6 * sigma) & (width < 1.6 * sigma)

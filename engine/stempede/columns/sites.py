@@ -14,6 +14,13 @@ _SIGMAS_APART = 6.5
 """Columns of a perovskite stand about this many widths apart; a start where none is given."""
 
 
+_HIDDEN = 4.5
+"""Widths within which a column much brighter hides another: their light is told apart only by
+how far a probe's tails are Gaussian."""
+
+_BRIGHTER = 5.0
+"""How much brighter it is."""
+
 _SPARSE = 10.0
 """Spacing in widths beyond which columns are single, and look for themselves near by."""
 
@@ -57,6 +64,16 @@ class Sites:
     def on_lattice(self) -> np.ndarray:
         """(n,) bool: rows that have lattice coordinates."""
         return (self.crystal >= 0) & np.isfinite(self.i) & np.isfinite(self.j)
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """(n,) bool: columns that stand in the light of much brighter ones beside them."""
+        found = np.zeros(len(self), bool)
+        points = np.stack([self.y, self.x], axis=1)
+        close = cKDTree(points).query_pairs(_HIDDEN * self.sigma_px, output_type="ndarray")
+        for one, other in (close.T, close[:, ::-1].T):
+            found[one[self.brightness[other] > _BRIGHTER * self.brightness[one]]] = True
+        return found & self.on_lattice
 
     def repeated(self) -> np.ndarray:
         """Return (n,) which start within a width of another: off the lattice first, later ones."""

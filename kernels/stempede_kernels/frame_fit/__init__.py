@@ -25,6 +25,7 @@ __all__ = [
     "row_sums",
     "squares",
     "surface",
+    "under_columns",
 ]
 
 Floats = NDArray[np.float64]
@@ -101,6 +102,38 @@ def row_sums(
     return _side().row_sums(image, gaussians, centres, float(radius), _flags(active, gaussians))  # type: ignore[no-any-return]
 
 
+def under_columns(
+    image: Floats,
+    gaussians: Floats,
+    centres: Ints,
+    radius: float,
+    active: Bools,
+    *,
+    spacing: float,
+) -> tuple[Ints, Floats]:
+    """Sum one image as ``gather`` does, times the weight of each node of a surface.
+
+    Parameters
+    ----------
+    image, gaussians, centres, radius, active
+        See ``gather``.
+    spacing : float
+        Distance of nodes, px; see ``surface``.
+
+    Returns
+    -------
+    first : (n, 2) int64 array
+        The first node, down and across, that each column may reach.
+    sums : (n, r, c, 3) float64 array
+        From this node on; 0 where a column does not reach one.
+    """
+    gaussians, centres = _columns(gaussians, centres)
+    image, active = _floats(image, "image", (None, None)), _flags(active, gaussians)
+    return _side().under_columns(  # type: ignore[no-any-return]
+        image, gaussians, centres, float(radius), active, float(spacing)
+    )
+
+
 def squares(
     weight: Floats, gaussians: Floats, centres: Ints, radius: float, active: Bools
 ) -> Floats:
@@ -147,7 +180,7 @@ def products(
     anchors = _floats(anchors, "anchors", (len(gaussians), 2))
     weight = _floats(weight, "weight", (None, None))
     pairs = np.ascontiguousarray(pairs, np.int64).reshape(-1, 2)
-    if len(pairs) and not (0 <= pairs.min() and pairs.max() < len(gaussians)):
+    if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(gaussians)):
         raise ValueError(f"pairs must name columns 0 to {len(gaussians) - 1}; correct them")
     return _side().products(weight, gaussians, anchors, float(radius), pairs)  # type: ignore[no-any-return]
 
@@ -190,6 +223,7 @@ def place_gains(
     places: Floats,
     light: Floats,
     sigma: Floats,
+    *,
     noise: tuple[bool, float, float],
 ) -> Floats:
     """Try round columns at many places, and say how much likelier they make the pixels.

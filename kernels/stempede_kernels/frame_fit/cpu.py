@@ -24,6 +24,7 @@ __all__ = [
     "row_sums",
     "squares",
     "surface",
+    "under_columns",
 ]
 
 BAND = 32
@@ -87,6 +88,20 @@ def row_sums(image, gaussians, centres, radius, active):
     return sums
 
 
+def under_columns(image, gaussians, centres, radius, active, spacing):
+    """Return (n, 2) first nodes and (n, r, c, 3) sums of ``gather`` times each node's weight."""
+    across = int(2 * radius / spacing) + 3
+    first = np.maximum(np.floor((centres - radius) / spacing), 0).astype(np.int64)
+    sums = np.zeros((len(gaussians), across, across, 3))
+    if get_num_threads() == 1:
+        _under_some(
+            0, len(gaussians), image, gaussians, centres, radius, active, spacing, first, sums
+        )
+    else:
+        _under_parallel(image, gaussians, centres, radius, active, spacing, first, sums)
+    return first, sums
+
+
 def entries(used, gaussians, centres, radius):
     """Return (n + 1,) starts, (e,) flat pixels and (e,) profiles of each column's used pixels."""
     start = np.zeros(len(gaussians) + 1, np.int64)
@@ -142,6 +157,14 @@ def _rows_parallel(image, gaussians, centres, radius, active, sums):
     for band in prange((n + BAND - 1) // BAND):
         end = min(band * BAND + BAND, n)
         _rows_some(band * BAND, end, image, gaussians, centres, radius, active, sums)
+
+
+@_parallel
+def _under_parallel(image, gaussians, centres, radius, active, spacing, first, sums):
+    n = len(gaussians)
+    for band in prange((n + BAND - 1) // BAND):
+        begin, end = band * BAND, min(band * BAND + BAND, n)
+        _under_some(begin, end, image, gaussians, centres, radius, active, spacing, first, sums)
 
 
 @_plain
@@ -348,6 +371,48 @@ def _rows_some(begin, end, image, gaussians, centres, radius, active, sums):
             place[0] = pyy * dy * total + pyx * along
             place[1] = pyx * dy * total + pxx * along
             place[2] = total
+
+
+@_plain
+def _under_some(begin, end, image, gaussians, centres, radius, active, spacing, first, sums):
+    height, width = image.shape
+    row, ones = np.empty(2 * int(radius) + 2), np.ones(2 * int(radius) + 2)
+    for n in range(begin, end):
+        if not active[n]:
+            continue
+        gaussian, cy, cx = gaussians[n], centres[n, 0], centres[n, 1]
+        for y in range(max(ceil(cy - radius), 0), min(floor(cy + radius) + 1, height)):
+            left, right = _span(y, cy, cx, radius, width)
+            if right <= left:
+                continue
+            _profile(y, left, right, gaussian, row)
+            cell = floor(left / spacing)
+            while left < right:
+                end_x = min(max(ceil((cell + 1) * spacing), left), right)
+                k = end_x - left
+                powers = _second_powers(image[y, left:end_x], row[:k], ones[:k], left - gaussian[1])
+                into = sums[n, floor(y / spacing) - first[n, 0] :, cell - first[n, 1] :]
+                _share_out(into, powers, y, gaussian, spacing, cell)
+                row[: right - end_x] = row[k : right - left].copy()
+                left, cell = end_x, cell + 1
+
+
+@_plain
+def _share_out(into, powers, y, gaussian, spacing, cell):
+    """Share sums over part of a row among the four nodes of its cell."""
+    pyy, pyx, pxx = gaussian[2], gaussian[3], gaussian[4]
+    dy, down = y - gaussian[0], y / spacing - floor(y / spacing)
+    place = gaussian[1] / spacing - cell
+    total_right = place * powers[0] + powers[1] / spacing
+    along_right = place * powers[1] + powers[2] / spacing
+    for q in range(2):
+        total = total_right if q else powers[0] - total_right
+        along = along_right if q else powers[1] - along_right
+        for p in range(2):
+            share = down if p else 1 - down
+            into[p, q, 0] += share * (pyy * dy * total + pyx * along)
+            into[p, q, 1] += share * (pyx * dy * total + pxx * along)
+            into[p, q, 2] += share * total
 
 
 @_plain

@@ -41,6 +41,22 @@ def row_sums(image, gaussians, centres, radius, active):
     return sums
 
 
+def under_columns(image, gaussians, centres, radius, active, *, spacing):
+    """Return (n, 2) first nodes and (n, r, c, 3) sums of ``gather`` times each node's weight."""
+    nodes, weights = _corners(image.shape, spacing)
+    across = int(2 * radius / spacing) + 3
+    first = np.maximum(np.floor((centres - radius) / spacing), 0).astype(int)
+    sums = np.zeros((len(gaussians), across, across, 3))
+    for n in np.flatnonzero(active):
+        disc = _disc(centres[n], radius, image.shape)
+        slopes = image * _slopes(gaussians[n], image.shape)
+        for corner in range(4):
+            down, right = nodes[0, corner][disc] - first[n, 0], nodes[1, corner][disc] - first[n, 1]
+            parts = (slopes * weights[corner])[:, disc].T
+            np.add.at(sums[n], (down, right), parts)
+    return first, sums
+
+
 def squares(weight, gaussians, centres, radius, active):
     """Return (n, 3, 3) sums of weight times squared profile times slopes."""
     sums = np.zeros((len(gaussians), 3, 3))
@@ -79,7 +95,7 @@ def mark(valid, anchors, radius, active):
     return used
 
 
-def place_gains(pixels, observed, without, places, light, sigma, noise):
+def place_gains(pixels, observed, without, places, light, sigma, *, noise):
     """Return (k, s, g) log-likelihoods gained by columns at places."""
     away = pixels[:, None] - places[:, :, None]
     square = (away**2).sum(axis=3) / sigma[:, None, None] ** 2
