@@ -189,8 +189,16 @@ class Session:
         ----------
         measure : bool
             Measure one frame to estimate the time.
+
+        Raises
+        ------
+        StempedeError
+            A stage cannot run here: each that can tell beforehand is asked.
         """
         backend = Backend.choose(self.options.device)
+        for stage in self.pipeline.stages:
+            if hasattr(stage, "check"):
+                stage.check()
         plan = make_plan(
             self.frames,
             backend,

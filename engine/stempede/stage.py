@@ -29,7 +29,11 @@ from stempede.tables import Table
 
 @runtime_checkable
 class Stage(Protocol):
-    """Called on every batch."""
+    """Called on every batch.
+
+    A stage may have a method ``check()``, asked before the first frame is read, that raises
+    where the stage cannot run on this machine.
+    """
 
     name: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]

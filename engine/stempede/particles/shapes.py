@@ -13,7 +13,7 @@ from stempede.inference import Network, check, find, require_torch
 from stempede.particles.crops import crops
 from stempede_kernels.superellipse import CIRCLE, Fits, State, fit
 
-STARTS = ("contour", "network")
+STARTS = ("network", "contour")
 CROP_PX = 44
 """Side of the crops that the network sees."""
 
@@ -32,15 +32,15 @@ class Shapes:
 
     Parameters
     ----------
-    start : {"contour", "network"}
-        Where fits start: from the harmonics of the outline, every d tried; or from what the
-        shape network says of the particle's crop, only the d it holds possible tried first.
-        The network wants torch.
+    start : {"network", "contour"}
+        Where fits start: from what the shape network says of the particle's crop, d that it
+        holds for unlikely tried only where the others overlap poorly; or from the harmonics of
+        the outline, every d tried. The network wants torch.
     weights : str
         Of ``network``: ``shape``, which is shipped, or a ``.pt`` file with its card.
     """
 
-    start: str = "contour"
+    start: str = "network"
     weights: str = "shape"
 
     name: ClassVar[str] = "particles.shapes"
@@ -50,6 +50,15 @@ class Shapes:
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise RecipeError(f"start is {' or '.join(STARTS)}; found '{self.start}'; correct it")
+
+    def check(self) -> None:
+        """Hold that the network can be run.
+
+        Raises
+        ------
+        ModelError
+            If torch, the weights or their card are missing or do not belong together.
+        """
         if self.start == "network":
             require_torch(self.weights, _WITHOUT)
             check(find(self.weights), kind="shape")
