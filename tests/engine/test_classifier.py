@@ -187,9 +187,9 @@ def test_without_shape_parameters_sets_with_them_are_left_out():
 
 
 def test_identical_particles_are_no_error():
-    frames, particles, group = draw(200)
-    same = particles.take(np.zeros(200, np.int64)).with_columns(
-        {"frame": particles["frame"], "group": group, "accepted": np.ones(200, bool)}
+    frames, particles, group = draw(120)
+    same = particles.take(np.zeros(120, np.int64)).with_columns(
+        {"frame": particles["frame"], "group": group, "accepted": np.ones(120, bool)}
     )
     (row,) = scores(
         learn(frames, same, trials=2, compare=False),

@@ -13,6 +13,7 @@ from stempede.frames import Calibration, FrameRecord, Frames
 from stempede.io.results import Results
 from stempede.particles.classify.tables import CLASS_FIELDS
 from stempede.recipe import Recipe
+from stempede.session import RunOptions, Session
 from stempede.tables import PARTICLES, Table
 
 RECIPE = """
@@ -64,9 +65,9 @@ def sample(tmp_path_factory):
 def run(sample):
     """A run whose groups are the true shapes, as a perfect clustering would find them."""
     out = sample / "run"
-    options = ["--recipe", sample / "classes.toml", "--workers", 1, "--quiet", "--sample", "A"]
-    assert stempede("run", sample / "sim" / "session.zarr", "--out", out, *options) == 0
-    results = Results(out)
+    recipe, images = Recipe.load(sample / "classes.toml"), sample / "sim" / "session.zarr"
+    machine = RunOptions(device="cpu", workers=1)
+    results = Session.open(images, recipe, out, machine, sample="A").run()
     particles = results.read("particles")
     group = (particles["circularity"] < np.median(particles["circularity"])).astype(int)
     results.write_table(
@@ -97,7 +98,13 @@ def test_a_second_training_keeps_the_scores_of_the_first(sample, run):
     assert set(scores["origin"]) == {"train group", "train truth"}
 
 
-def test_a_finished_run_is_classified_where_it_is(sample, run, capsys):
+@pytest.fixture
+def without_page(monkeypatch):
+    """Pages are looked at elsewhere; drawing them takes longer than all the rest."""
+    monkeypatch.setattr("stempede.report.page.write_report", lambda run: run / "report.html")
+
+
+def test_a_finished_run_is_classified_where_it_is(sample, run, without_page, capsys):
     capsys.readouterr()
     assert stempede("classify", run, "--model", sample / "model", "--json") == 0
     said = json.loads(capsys.readouterr().out)
@@ -112,7 +119,7 @@ def test_a_finished_run_is_classified_where_it_is(sample, run, capsys):
     assert {"train group", "classify, truth"} <= origins
 
 
-def test_new_images_are_measured_as_the_training_run_was(sample, run, capsys):
+def test_new_images_are_measured_as_the_training_run_was(sample, run, without_page, capsys):
     out = sample / "new"
     options = ("--out", out, "--workers", 1, "--frames", "0:3")
     session = sample / "sim" / "session.zarr"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,11 +180,8 @@ def classify(
         refuse_uncalibrated(model, session.frames)
     for note in () if quiet else session.frames.notes:
         typer.echo(note, err=True)
-    try:
-        finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems)
-    except typer.Exit:
-        _afterwards(out, model, truth, quiet=quiet or as_json)
-        raise
+    judged = partial(_judged, out, model, truth)
+    finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems, before_report=judged)
 
 
 def _in_place(
@@ -201,20 +199,15 @@ def _in_place(
         typer.echo(page)
 
 
-def _afterwards(out: Path, model: Path, truth: Path | None, *, quiet: bool) -> None:
-    """Add the scores against the truth of a simulated session, and say what was found."""
+def _judged(run: Path, model: Path, truth: Path | None) -> list[str]:
+    """Add the scores against the truth of a simulated session; return counts of classes."""
     from stempede.classification import counts_of_classes, judge_by_truth
     from stempede.io.results import Results
     from stempede.particles.classify.model_file import read_card
-    from stempede.report.page import write_report
 
-    if not (out / "run.json").is_file() or not Results(out).run["reduced"]:
-        return
-    results, card = Results(out), read_card(model)
-    if judge_by_truth(results, card, truth):
-        write_report(out)
-    if not quiet:
-        typer.echo("\n".join(_counted(counts_of_classes(results, card))))
+    results, card = Results(run), read_card(model)
+    judge_by_truth(results, card, truth)
+    return _counted(counts_of_classes(results, card))
 
 
 def _counted(counts: dict[str, int]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -154,8 +155,18 @@ def finish_watched(
     finish(Session.resume(run, exclude=exclude), quiet=quiet, as_json=as_json, allowed=allowed)
 
 
-def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
-    """Run a session, write its report, say how it went, and leave with the exit status."""
+def finish(
+    session: Any,
+    *,
+    quiet: bool,
+    as_json: bool,
+    allowed: float,
+    before_report: Callable[[], list[str]] = list,
+) -> None:
+    """Run a session, write its report, say how it went, and leave with the exit status.
+
+    ``before_report`` is called when all is measured and reduced; its lines are said, too.
+    """
     from stempede.report.page import write_report
 
     try:
@@ -165,12 +176,13 @@ def finish(session: Any, *, quiet: bool, as_json: bool, allowed: float) -> None:
     except KeyboardInterrupt as stop:
         typer.echo(f"stempede: {stop}", err=True)
         raise typer.Exit(130) from None
+    lines = before_report()
     page = write_report(session.out)
     summary = summarise(session.out)
     if as_json:
         typer.echo(json.dumps({**summary, "report": str(page)}, indent=1))
     elif not quiet:
-        typer.echo("\n".join(describe(summary)))
+        typer.echo("\n".join([*describe(summary), *lines]))
         typer.echo(page)
     raise typer.Exit(status(summary, allowed))
 
