@@ -33,8 +33,6 @@ def shape(
 
     Use it with --set particles.shapes.start=network --set particles.shapes.weights=OUT/shape.pt
     """
-    import json
-
     from stempede.inference import require_torch
 
     require_torch("shape")
@@ -44,7 +42,7 @@ def shape(
     with _Phases(quiet=quiet or as_json) as news:
         made = make(Training(crops, epochs, seed), out, device=device, news=news)
     if as_json:
-        typer.echo(json.dumps(made.card))
+        typer.echo(made.weights.with_suffix(".json").read_text("utf-8").strip())
     elif not quiet:
         typer.echo("\n".join(_lines(made.card)))
         typer.echo(made.weights)

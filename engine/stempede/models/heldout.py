@@ -116,7 +116,7 @@ def metrics(held: HeldOut) -> dict[str, Any]:
         "crops": n,
         "d_right": float(right.mean()),
         "rounded_d_right": float((np.rint(held.answer["d"]) == held.truth["d"]).mean()),
-        "d_right_where_sure": float(right[clear].mean()),
+        "d_right_where_sure": _mean(right[clear]),
         "sure": float(clear.mean()),
         "rmse_d": _rms(misses["d"]),
         "rmse_log_p": _rms(misses["log_p"]),
@@ -126,8 +126,8 @@ def metrics(held: HeldOut) -> dict[str, Any]:
         "median_relative_error_p": _median(np.expm1(misses["log_p"])),
         "median_relative_error_l": _median(np.expm1(misses["log_l"])),
         "outline_jaccard_mean": float(overlap.mean()),
-        "outline_jaccard_p_above_0.6": float(overlap[p >= 0.6].mean()),
-        "outline_jaccard_p_below_0.6": float(overlap[p < 0.6].mean()),
+        "outline_jaccard_p_above_0.6": _mean(overlap[p >= 0.6]),
+        "outline_jaccard_p_below_0.6": _mean(overlap[p < 0.6]),
         "within_one_error": {name: _within(held, name, 1.0) for name in misses},
         "within_two_errors": {name: _within(held, name, 2.0) for name in misses},
         "turned": turning(held),
@@ -135,8 +135,12 @@ def metrics(held: HeldOut) -> dict[str, Any]:
     }
 
 
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
 def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
+    return float(np.sqrt(_mean(values.ravel() ** 2)))
 
 
 def _median(values: np.ndarray) -> float:
