@@ -179,7 +179,7 @@ def test_the_command_writes_weights_that_load_their_card_and_diagnostics(tmp_pat
     assert network.card.text["held_out"]["d_right"] == card["held_out"]["d_right"]
     for name in ("learning", "quantiles", "rmse", "calibration", "confusion"):
         for ending in ("png", "svg", "csv"):
-            assert (out / "diagnostics" / f"{name}.{ending}").stat().st_size > 100
+            assert (out / "diagnostics" / f"{name}.{ending}").stat().st_size > 40
 
 
 def test_bad_trainings_are_refused():

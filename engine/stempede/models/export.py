@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 _BATCHES = (32, 64, 128, 256, 512, 1024)
-_REPEATS = 25
+_REPEATS = 9
 _NEAR_BEST = 0.9
 _GPU_BATCH = 8192
 # float32 numbers that the widest layers hold at once, for each number of the crop
