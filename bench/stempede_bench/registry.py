@@ -17,6 +17,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "fit-5-poisson": "stempede_bench.cases.fits:Poisson5",
         "fit-7-poisson": "stempede_bench.cases.fits:Poisson7",
         "refinement": "stempede_bench.cases.fits:Refinement",
+        "superellipse-fit": "stempede_bench.cases.shapes:Fitting",
+        "superellipse-drawing": "stempede_bench.cases.shapes:Drawing",
     },
     "routes": {
         "route": "stempede_bench.cases.route:Route",
