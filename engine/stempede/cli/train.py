@@ -31,7 +31,7 @@ def shape(
 ) -> None:
     """Train the shape network on simulated crops; goes on where it was interrupted.
 
-    Use it with --set particles.shapes.start=network --set particles.shapes.weights=OUT/shape.pt
+    Use it with --set particles.shapes.weights=OUT/shape.pt
     """
     from stempede.inference import require_torch
 
