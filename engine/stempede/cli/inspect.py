@@ -147,7 +147,14 @@ def compare(
     if not labels:
         typer.echo(comparing.compare_runs(runs))
         typer.echo("")
-    found = comparing.compare(runs, labels)
+    try:
+        found = comparing.compare(runs, labels)
+    except InputError as error:
+        if labels or out is not None:
+            raise
+        # the table above stands without tests
+        typer.echo(str(error))
+        return
     typer.echo(comparing.told(found))
     if out is not None:
         typer.echo(comparing.write_comparison(found, out))
