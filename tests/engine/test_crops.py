@@ -6,6 +6,7 @@ import pytest
 from stempede.backend import Backend
 from stempede.errors import InputError
 from stempede.frames import Batch, FrameRecord, frames_table
+from stempede.particles import crops as crops_module
 from stempede.particles.crops import crops
 from stempede.particles.features import Features
 
@@ -122,3 +123,12 @@ def test_no_accepted_particle_and_bad_sizes():
     for size, margin in ((3, 0.1), (8, -0.1)):
         with pytest.raises(InputError, match="found"):
             crops(batch, size, margin=margin)
+
+
+@pytest.mark.parametrize(("size", "margin"), [(44, 0.15), (13, 0.6), (7, 0.0)])
+def test_the_kernel_equals_the_array_functions(size, margin):
+    batch = batch_of(*scene())
+    windows = crops_module._Windows.of(batch, size, margin)
+    found = crops_module._by_kernel(batch, windows)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, crops_module._by_arrays(batch, windows), atol=2e-3)

@@ -9,6 +9,7 @@ import numpy as np
 
 from stempede.errors import InputError
 from stempede.frames import Batch
+from stempede_kernels.crops import cut, paint
 
 STAGE = "particles.crops"
 
@@ -55,6 +56,41 @@ def crops(batch: Batch, size: int, *, margin: float = 0.15) -> Any:
             f"crops want size >= 4 and margin >= 0; found {size} and {margin:g}; correct them"
         )
     windows = _Windows.of(batch, size, margin)
+    return _by_arrays(batch, windows) if batch.backend.is_gpu else _by_kernel(batch, windows)
+
+
+def _by_kernel(batch: Batch, windows: _Windows) -> np.ndarray:
+    """Cut on the host, window by window."""
+    place = np.stack([windows.position, windows.label, windows.subsamples], axis=1)
+    window = np.stack([windows.y, windows.x, windows.step], axis=1)
+    labels, valid = batch.maps["labels"], batch.maps["valid"]
+    found = cut(batch.images, labels, valid, place.astype(np.int64), window, windows.size)
+    crowded = np.flatnonzero((found.support[:, 0] < _FEWEST_BACKGROUND) & found.missing.any((1, 2)))
+    for position in np.unique(windows.position[crowded]).tolist():
+        pixels = _support(batch, position)
+        rows = crowded[windows.position[crowded] == position]
+        found.support[rows, 1:] = pixels.mean(), pixels.std()
+    return paint(found, _seeds(windows))
+
+
+def _support(batch: Batch, position: int) -> Any:
+    """Return the background pixels of a frame; all of them where there are none."""
+    image = batch.images[position]
+    free = image[(batch.maps["labels"][position] == 0) & batch.maps["valid"][position]]
+    return free if free.size else image.ravel()
+
+
+def _seeds(windows: _Windows) -> np.ndarray:
+    """Return (n,) uint32: a hash of frame and particle."""
+    seeds: np.ndarray = _mix(
+        _mix(windows.frame.astype(np.uint32)) + windows.particle.astype(np.uint32)
+    )
+    return seeds
+
+
+def _by_arrays(batch: Batch, windows: _Windows) -> Any:
+    """Cut with array functions, on the batch's device: what the kernel does, many at a time."""
+    size = windows.size
     out = batch.backend.xp.zeros((len(windows.label), size, size), np.float32)
     for rows in windows.blocks():
         out[batch.backend.upload(rows, STAGE)] = _cut(batch, windows.take(rows), size)
@@ -191,9 +227,7 @@ def _rim(batch: Batch, windows: _Windows, crop: Any, background: Any) -> Any:
     spread = xp.sqrt((away**2).sum(axis=(1, 2)) / xp.maximum(n - 1, 1))
     crowded = np.flatnonzero(batch.backend.download(n, STAGE) < _FEWEST_BACKGROUND)
     for position in np.unique(windows.position[crowded]).tolist():
-        image = batch.images[position]
-        free = image[(batch.maps["labels"][position] == 0) & batch.maps["valid"][position]]
-        pixels = free if free.size else image.ravel()
+        pixels = _support(batch, position)
         rows = crowded[windows.position[crowded] == position]
         mean[rows], spread[rows] = pixels.mean(), pixels.std()
     noise = _normal(batch, windows)
@@ -203,9 +237,8 @@ def _rim(batch: Batch, windows: _Windows, crop: Any, background: Any) -> Any:
 def _normal(batch: Batch, windows: _Windows) -> Any:
     """Return (n, size, size) standard normal numbers: a hash of frame, particle and pixel."""
     xp, size = batch.backend.xp, windows.size
-    seed = _mix(_mix(windows.frame.astype(np.uint32)) + windows.particle.astype(np.uint32))
     pixel = xp.arange(size * size, dtype=np.uint32).reshape(1, size, size)
-    seed = batch.backend.upload(seed, STAGE)[:, None, None]
+    seed = batch.backend.upload(_seeds(windows), STAGE)[:, None, None]
     two = np.uint32(2)
     radius = (_mix(seed + pixel * two).astype(np.float64) + 0.5) / 2**32
     angle = _mix(seed + pixel * two + np.uint32(1)).astype(np.float64) / 2**32
