@@ -107,7 +107,7 @@ def _starts_of(
 ) -> list[tuple[Ints, Ints, Floats]]:
     """Return the starts of one d: by harmonics for both branches, then the guesses."""
     if guess is not None:
-        tried = np.isfinite(guess).all(axis=2)
+        tried: Any = np.isfinite(guess).all(axis=2)
         some = tried.any(axis=1)
         rows, guess, tried = rows[some], guess[some], tried[some]
     if not len(rows):
