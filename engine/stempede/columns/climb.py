@@ -120,11 +120,7 @@ def _tried(now: System, damping: np.ndarray) -> tuple[System, np.ndarray]:
         x=np.where(worse, before.x, after.x),
         intensity=np.where(worse, before.intensity, after.intensity),
     )
-    other = system(now.problem, back, now.pairs, now.ground)
-    if other.objective > trial.objective:
-        return other, worse
-    # columns that overlap give way to one another: what one loses its neighbours gain
-    return trial, np.zeros_like(worse)
+    return system(now.problem, back, now.pairs, now.ground), worse
 
 
 def moved(now: System, step: np.ndarray) -> State:

@@ -133,7 +133,13 @@ class Normal:
         return inverse(full)[rows[:, :, None], rows[:, None, :]]
 
     def _floor(self, diagonal: np.ndarray) -> np.ndarray:
-        return np.full(len(diagonal), 1e-10 * diagonal.max(initial=0) + 1e-300)
+        """Return a ridge that no unknown notices of which anything is known.
+
+        Each by its own size: that of widths is far above that of the intensities of bright columns.
+        """
+        known = diagonal > 0
+        least = float(diagonal[known].min(initial=1.0)) if known.any() else 1.0
+        return 1e-10 * np.where(known, diagonal, least)
 
     def _blocks(self, ridge: np.ndarray):  # type: ignore[no-untyped-def]
         """Return the preconditioner: columns one by one, the ground, and the shape."""
