@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO ?= demo
 export PYTHONPATH :=
 
-.PHONY: demo install test lint types unit accuracy bench gpu-check gpu-wheels clean
+.PHONY: demo live-demo install test lint types unit accuracy bench gpu-check gpu-wheels clean
 
 # The user's environment: with torch, which the shape network runs on; no test tools.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -23,6 +23,13 @@ install: $(VENV)/.dev
 
 demo: $(VENV)/.base
 	@$(BIN)/stempede demo $(DEMO)
+
+# A simulated session comes in as from a microscope; the address of the page is printed.
+live-demo: $(VENV)/.base
+	@rm -rf $(DEMO)/live && mkdir -p $(DEMO)/live/in
+	@test -d $(DEMO)/live-session/session.zarr || $(BIN)/stempede simulate particles --out $(DEMO)/live-session --frames 60 --size 1024
+	@$(BIN)/stempede replay $(DEMO)/live-session/session.zarr --rate 1 --into $(DEMO)/live/in --trouble all --quiet & \
+	  $(BIN)/stempede watch $(DEMO)/live/in --out $(DEMO)/live/run --stop-when mean_size=1% --idle 60; wait
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

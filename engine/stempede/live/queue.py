@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stempede.frames import FrameRecord
-from stempede.live.sources import Sight, Stamp
+from stempede.live.sources import Sight, Stamp, stamp_of
 from stempede.stage import door
 
 FOLDER = "live"
@@ -131,6 +131,30 @@ class Queue:
     def key_of(self, frame: int) -> str:
         """Return the key under which a frame was taken."""
         return self._keys[frame]
+
+    def adopt(self, records: Iterable[FrameRecord], chunks: Sequence[Sequence[int]]) -> None:
+        """Take the numbers and chunks that settling gave, so that a later watch goes on."""
+        fresh: dict[str, list[FrameRecord]] = {}
+        for r in records:
+            if r.frame not in self.records:
+                key = r.source if Path(r.source).is_file() else f"{r.source}#{r.page}"
+                fresh.setdefault(key, []).append(r)
+        entries: list[dict[str, Any]] = [
+            {
+                "took": key,
+                "stamp": stamp_of(key),
+                "frames": [self._journal.as_json(r) for r in found],
+            }
+            for key, found in fresh.items()
+        ]
+        known = dict(enumerate(self.chunks))
+        entries += [
+            {"chunk": k, "frames": list(numbers)}
+            for k, numbers in enumerate(chunks)
+            if known.get(k) != tuple(numbers)
+        ]
+        if entries:
+            self._write(*entries)
 
     def prepared(self, frames: Iterable[int]) -> None:
         """Note on which frames the Prepares ran."""

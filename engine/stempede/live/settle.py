@@ -80,6 +80,7 @@ def settle(out: str | Path) -> None:
             stale = changed & set(numbers) or list(numbers) != _written(results, number, frames)
             if number in done and stale:
                 results.undo(number)
+        queue.adopt(frames.records, chunks)
         results.write_frames(frames)
         results.update(
             chunks=chunks,
