@@ -86,8 +86,9 @@ class Ground:
     def information(self, weight: np.ndarray) -> sp.csr_array:
         """Return the information of the nodes, and of their penalty, for (h, w) weights."""
         cells = frame_fit.corner_products(weight, self.spacing_px)
-        down, across = np.indices(cells.shape[:2])
-        corner = (down * self.grid[1] + across)[:, :, None] + [0, 1, self.grid[1], self.grid[1] + 1]
+        down, across = np.arange(cells.shape[0])[:, None], np.arange(cells.shape[1])
+        first = down * self.grid[1] + across
+        corner = first[:, :, None] + np.array([0, 1, self.grid[1], self.grid[1] + 1])
         known = cells[..., 0, 0] + cells[..., 3, 3] > 0
         place = np.searchsorted(self.nodes, corner[known])
         rows, columns = np.broadcast_arrays(place[:, :, None], place[:, None, :])
