@@ -31,7 +31,7 @@ FEWEST = 20
 """Fewer particles than this are one group: nothing can be told apart."""
 
 # particles behind curves and stabilities, which fit many times
-_MOST_SCORED = 1500
+_MOST_SCORED = 1000
 _MOST_GAP = 800
 
 
