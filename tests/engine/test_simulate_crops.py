@@ -109,5 +109,5 @@ def test_crops_are_drawn_quickly():
 def test_bad_numbers_are_refused():
     with pytest.raises(InputError, match="n >= 1"):
         training_crops(0)
-    with pytest.raises(InputError, match="negative|first >= 0"):
+    with pytest.raises(InputError, match=r"negative|first >= 0"):
         training_crops(5, first=-1)

@@ -8,9 +8,10 @@ Stands alone: it reads a session's first stack with zarr, segments each frame as
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,21 +21,17 @@ from dask.distributed import Client, LocalCluster
 PIXEL_NM = 0.2
 
 
-def chain():
+def chain() -> dict[str, Any]:
     """Load the chain from its file, so that workers need nothing of ours installed."""
-    path = Path(__file__).parents[1] / "peers.py"
-    spec = importlib.util.spec_from_file_location("peers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return runpy.run_path(str(Path(__file__).parents[1] / "peers.py"))
 
 
 def measure(session: str, frame: int) -> pd.DataFrame:
     """Return the feature table of one frame."""
     peers = chain()
     image = np.asarray(zarr.open_array(f"{session}/stacks/0/frames", mode="r")[frame])
-    labels = peers.segment(image)
-    table = pd.DataFrame(peers.feature_table(labels, image.astype(np.float32)))
+    labels = peers["segment"](image)
+    table = pd.DataFrame(peers["feature_table"](labels, image.astype(np.float32)))
     table.insert(0, "frame", frame)
     table["major_axis_nm"] = table["axis_major_length"] * PIXEL_NM
     return table

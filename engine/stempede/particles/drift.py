@@ -86,7 +86,9 @@ def shift_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     shape = cells.max(axis=0) + 3
     votes = np.bincount((cells[:, 0] + 1) * shape[1] + cells[:, 1] + 1, minlength=shape.prod())
     votes = votes.reshape(shape)
-    near = sum(np.roll(votes, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+    near = np.zeros_like(votes)
+    for shift in ((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
+        near += np.roll(votes, shift, (0, 1))
     best = np.unravel_index(int(np.argmax(near)), near.shape)
     n = int(near[best])
     # pairs of unrelated points fill a triangle: four times the mean at its middle
