@@ -179,7 +179,7 @@ class Viewer:
         uri, said = ("", "No frame yet.")
         if self._frame is not None:
             uri, said = self.board.picture(self._frame)
-        shown = f'<img alt="{said}" src="{uri}">' if uri else ""
+        shown = f'<img alt="{_escaped(said)}" src="{uri}">' if uri else ""
         self.image.text = f'{shown}<p class="none" id="caption">{_escaped(said)}</p>'
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from stempede.io.results import Results
 from stempede.io.sources import SourceReader
 from stempede.report.overlays import fit, grey, jpeg_uri
 from stempede.report.preview import Regions, overlay
+
+if TYPE_CHECKING:
+    from stempede.report.folder import Columns
 
 SIDE_PX = 760
 SHARE = 30
@@ -86,24 +89,28 @@ def _columns(
     octahedra = None if part is None else results.read_part("octahedra", part)
     if octahedra is None:
         return jpeg_uri(_plain(image), SHARE), f"frame {frame}: no octahedra"
-    mine = _largest_crystal(columns, octahedra, frame)
+    accepted = columns["accepted"][columns["frame"] == frame]
+    words = f"frame {frame}: {int(accepted.sum())} of {len(accepted)} columns accepted"
+    there, network = _largest_crystal(columns, octahedra, frame)
+    if not len(there):
+        return jpeg_uri(_plain(image), SHARE), words
     whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
     sink = io.BytesIO()
     with figures.styled():
-        draw_network(image, *mine, whole).savefig(sink, dpi=110, format="png")
-    uri = "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode("ascii")
-    accepted = columns["accepted"][columns["frame"] == frame]
-    return uri, f"frame {frame}: {int(accepted.sum())} of {len(accepted)} columns accepted"
+        draw_network(image, there, network, whole).savefig(sink, dpi=110, format="png")
+    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode("ascii"), words
 
 
-def _largest_crystal(columns: Any, octahedra: Any, frame: int) -> list[Any]:
+def _largest_crystal(columns: Any, octahedra: Any, frame: int) -> tuple[Columns, Columns]:
     """Return the columns and octahedra of the crystal of a frame that has the most columns."""
     from stempede.report.folder import Columns
 
     here = columns["crystal"][columns["frame"] == frame]
     numbers, counts = np.unique(here[here >= 0], return_counts=True)
     largest = numbers[np.argmax(counts)] if len(numbers) else -1
-    return [
-        Columns(dict(t.take(np.asarray((t["frame"] == frame) & (t["crystal"] == largest))).columns))
-        for t in (columns, octahedra)
-    ]
+
+    def of_largest(table: Any) -> Columns:
+        mine = np.asarray((table["frame"] == frame) & (table["crystal"] == largest))
+        return Columns(dict(table.take(mine).columns))
+
+    return of_largest(columns), of_largest(octahedra)

@@ -39,7 +39,7 @@ class Provisional:
     """
 
     def __init__(self, run: Path) -> None:
-        self._run, self._process = run, None
+        self._run = run
         self._process: subprocess.Popen[bytes] | None = None
         self._next_frames, self._not_before = float(FIRST), 0.0
         self.frames = 0

@@ -144,8 +144,10 @@ class FolderSource:
         from watchdog.observers import Observer
 
         observer = Observer()
+        # watchdog's own handler class is imported only here, and asks for no more than dispatch
+        listener: Any = _Listener(self._hear)
         try:
-            observer.schedule(_Listener(self._hear), self.root, recursive=True)
+            observer.schedule(listener, self.root, recursive=True)
             observer.start()
         except OSError as error:
             log.info("%s is looked at every %g s (%s)", self.root, self.poll_s, error)
