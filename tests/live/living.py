@@ -107,7 +107,7 @@ class Running:
         if self.error is not None:
             raise self.error
 
-    def until(self, condition, timeout_s: float = 60.0):
+    def until(self, condition, timeout_s: float = 20.0):
         """Return the first true value of a condition."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -42,8 +42,10 @@ def test_a_watcher_that_is_killed_goes_on_where_it_was(tmp_path) -> None:
     put(source, *range(9))
     script = KILLED.format(path=[p for p in sys.path if p])
     child = subprocess.Popen([sys.executable, "-c", script, str(source), str(run)])
+    deadline = time.monotonic() + 20
     while len(events(run, "measured")) < 2:
         assert child.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     child.wait()
