@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 from hypothesis import settings
 
 # the first example of a kernel compiles it
@@ -13,6 +14,12 @@ settings.register_profile("stempede", deadline=None)
 settings.load_profile("stempede")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    # matrices of a few hundred rows: threads that wait for each other cost more than they
+    # give, tenfold where another process wants the cores
+    threadpoolctl.threadpool_limits(1, "blas")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
