@@ -129,14 +129,14 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped, or set particles aside without measuring anew."""
-    from stempede.live import is_watched
+    from stempede.live import is_watched, settle
     from stempede.session import RunOptions, Session
 
     machine = None
-    if is_watched(run):
-        finish_watched(run, quiet=quiet, as_json=as_json, allowed=allow_problems, exclude=exclude)
     if workers is not None or scheduler is not None:
         machine = RunOptions(workers=workers, scheduler=scheduler)
+    if is_watched(run):
+        settle(run)
     session = Session.resume(run, exclude=exclude, options=machine)
     if session.finished and exclude is None:
         typer.echo(f"{run} is finished; nothing is left to do")
@@ -144,15 +144,13 @@ def resume(
     finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems)
 
 
-def finish_watched(
-    run: Path, *, quiet: bool, as_json: bool, allowed: float, exclude: Path | None = None
-) -> None:
+def finish_watched(run: Path, *, quiet: bool, allowed: float) -> None:
     """Settle a run that was watched and finish it as any other."""
     from stempede.live import settle
     from stempede.session import Session
 
     settle(run)
-    finish(Session.resume(run, exclude=exclude), quiet=quiet, as_json=as_json, allowed=allowed)
+    finish(Session.resume(run), quiet=quiet, as_json=False, allowed=allowed)
 
 
 def finish(

@@ -30,7 +30,9 @@ def summarise(run: Path) -> dict[str, Any]:
     results = Results(run)
     if "columns" in results.tables():
         return _of_columns(run, results)
-    record, frames, ensemble = results.run, results.read("frames"), results.read("ensemble")
+    record, frames = results.run, results.read("frames")
+    # a recipe of one's own need not reduce to an ensemble
+    ensemble = results.read("ensemble") if "ensemble" in results.tables() else None
     mean, spread = _headline(ensemble, "mean"), _headline(ensemble, "relative_sd")
     measured = frames["state"] == "measured"
     # frames read, measured and written; not the start of workers or the reductions
@@ -88,6 +90,8 @@ def _of_columns(run: Path, results: Any) -> dict[str, Any]:
 
 def _headline(ensemble: Any, quantity: str) -> dict[str, Any]:
     """Return the session's edge-weighted row of the headline measure, as plain values."""
+    if ensemble is None:
+        return {}
     here = (
         (ensemble["scope"] == "session")
         & (ensemble["selection"] == "accepted")

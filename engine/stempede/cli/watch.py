@@ -133,7 +133,7 @@ def watch(
     if interrupted:
         typer.echo(f"stempede: stopped; settle it with 'stempede resume {out}'", err=True)
         raise typer.Exit(130)
-    finish_watched(out, quiet=quiet, as_json=False, allowed=allow_problems)
+    finish_watched(out, quiet=quiet, allowed=allow_problems)
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ class Charts:
                 made.line(
                     "n", edge, source=source, line_color=ORANGE, line_dash="dashed", line_width=1
                 )
-            made.title.text = "Running mean, 95 % interval; dashed: holds at all looks together"
+            made.title.text = "Mean, 95 % interval; dashed: all looks together"
         return made
 
     def _histogram(self) -> Any:
