@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from stempede.columns.bending import Bending
 from stempede.columns.directions import Grid, crystal_lattice, role_of
 from stempede.columns.forms import Form, Nodes, linearise
 from stempede.columns.network import Network
@@ -29,10 +30,13 @@ class Lattice:
         One point: where the B sublattice has (0, 0).
     vectors : Nodes
         Two points: a and b.
+    bending : Bending or None
+        How the B columns depart from it, where that is more than their errors.
     """
 
     origin: Nodes
     vectors: Nodes
+    bending: Bending | None = None
 
     @classmethod
     def of(cls, network: Network) -> Lattice | None:
@@ -45,12 +49,27 @@ class Lattice:
         nodes = Nodes.of(network.nodes.yx[: len(ij)], covariance)
         fitted = nodes.with_points(rows @ nodes.yx, rows)
         n = len(ij)
-        return cls(fitted.only([n]), fitted.only([n + 1, n + 2]))
+        b = network.seen & (role_of(network.ij2) == "B")
+        bending = Bending.of(ij[b], nodes.yx[b], covariance[b])
+        return cls(fitted.only([n]), fitted.only([n + 1, n + 2]), bending)
 
     @cached_property
     def forms(self) -> dict[str, Form]:
         """``a_px b_px gamma_deg``, one place each."""
         return linearise(_lengths, self.vectors, np.array([[0, 1]]))
+
+    @cached_property
+    def se(self) -> dict[str, float]:
+        """Standard errors of ``forms``, with what residuals tell of distortion.
+
+        The columns' errors, times their scatter about a lattice that may bend, and the rms by
+        which the local lattice varies over the crystal; see ``Bending``.
+        """
+        own = {name: float(form.se[0]) for name, form in self.forms.items()}
+        if self.bending is None:
+            return own
+        spread = self.bending.spread(_lengths, self.vectors.yx)
+        return {k: float(np.hypot(np.sqrt(self.bending.scatter) * own[k], spread[k])) for k in own}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class CellsStage:
     """Measure the cells of every crystal: the ``cells`` table.
 
     The crystals get the mean lattice: least squares over the B columns; others help only where
-    these do not span it. Lengths are not corrected for scan distortion.
+    these do not span it. Lengths are not corrected for scan distortion; where columns depart
+    from a straight lattice by more than their errors, the errors of a, b and gamma hold it.
 
     Strain is the tensor U - 1 of the polar decomposition F = R U, in the axes of the reference
     (along a, and a quarter turn from it towards +y). Against the mean lattice its mean is zero
@@ -115,7 +116,7 @@ class CellsStage:
 def _of_crystal(lattice: Lattice, scale_yx: np.ndarray, nm: float) -> dict[str, float]:
     """Return origin and vectors in px of the frame, lengths and angle with their errors."""
     points = np.vstack([lattice.origin.yx, lattice.vectors.yx]) / scale_yx
-    forms = dict(lattice.forms)
-    forms |= {f"{v}_nm": forms[f"{v}_px"].times(nm) for v in "ab"}
-    fields = dict(zip(_VECTORS, points.ravel().tolist()))
-    return fields | {k: float(v[0]) for k, v in with_errors(forms).items()}
+    sizes = {name: float(form.value[0]) for name, form in lattice.forms.items()}
+    sizes |= {f"se_{name}": se for name, se in lattice.se.items()}
+    sizes |= {f"{p}{v}_nm": sizes[f"{p}{v}_px"] * nm for v in "ab" for p in ("", "se_")}
+    return dict(zip(_VECTORS, points.ravel().tolist())) | sizes
