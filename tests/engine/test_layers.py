@@ -13,7 +13,7 @@ from stempede.columns.forms import Form
 from stempede.columns.layer_means import absolute_by_layer, rms_by_layer
 from stempede.columns.layers import Layers
 from stempede.columns.network import Network
-from stempede.columns.rings import layers_of, outside_frame
+from stempede.columns.rings import CELL_MARGIN, layers_of, outside_frame
 from stempede.columns.tables import CELLS, COLUMNS, CRYSTALS, OCTAHEDRA
 from stempede.columns.tiles import tiled
 from stempede.errors import RecipeError
@@ -91,6 +91,15 @@ def test_beyond_the_border_of_the_frame_nothing_is_known():
     assert np.all(layers_of(i, j, outside_frame(i, j, yx, (200, 380))) <= 2)
     shown = outside_frame(i, j, yx + 50.0, (400, 600))
     assert len(shown) == 0
+
+
+def test_a_cell_cut_by_the_border_is_no_surface():
+    i, j = np.array([(u, v) for u in range(5) for v in range(6)], dtype=float).T
+    # columns to 10 px from the border: the next cells' centres are shown, their corners are not
+    yx = np.column_stack([40 * j + 30, 40 * i + 30])
+    shape = (int(yx[:, 0].max()) + 31, int(yx[:, 1].max()) + 31)
+    dark = outside_frame(i, j, yx + 22, shape, margin_cells=CELL_MARGIN)
+    assert np.all(layers_of(i, j, dark)[i == 4] == MISSING)
 
 
 def test_cells_of_a_slab_that_fills_the_frame_have_no_layer():

@@ -25,7 +25,7 @@ from stempede.columns.network import Network
 from stempede.columns.octahedron import octahedra_forms
 from stempede.columns.orientation import contrast_parts, layer_parts, oriented
 from stempede.columns.pooling import pool, repeats
-from stempede.columns.rings import layers_of, outside_frame
+from stempede.columns.rings import CELL_MARGIN, layers_of, outside_frame
 from stempede.columns.tables import LAYERS
 from stempede.columns.tiles import tiled
 from stempede.errors import RecipeError
@@ -189,7 +189,14 @@ class _Dot:
         place = np.column_stack([cells["y_px"][rows], cells["x_px"][rows]])
         if not np.isfinite(place).all():
             return np.full(len(rows), MISSING)
-        return layers_of(i, j, outside_frame(i, j, place, facts.shape))
+        return layers_of(i, j, _outside_cells(i, j, place, facts.shape))
+
+
+def _outside_cells(
+    i: np.ndarray, j: np.ndarray, centres: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return the places of cells that the frame does not show whole."""
+    return outside_frame(i, j, centres, shape, margin_cells=CELL_MARGIN)
 
 
 def _domain_signs(network: Network, octahedra: Table, rows: np.ndarray) -> np.ndarray:
@@ -250,7 +257,7 @@ def _layer_rows(
     cells = Cells.of(network)
     edges = cells_forms(cells, None)
     i, j = cells.ij2[:, 0] / 2, cells.ij2[:, 1] / 2
-    cell_layer = layers_of(i, j, outside_frame(i, j, cells.centre_yx_px, facts.shape))
+    cell_layer = layers_of(i, j, _outside_cells(i, j, cells.centre_yx_px, facts.shape))
     unit, nm = ("nm", facts.pixel_size_nm) if np.isfinite(facts.pixel_size_nm) else ("px", 1.0)
     found += [
         *by_layer(f"a_{unit}", edges["a_px"].times(nm), cell_layer),

@@ -13,6 +13,10 @@ from scipy import ndimage
 
 from stempede.tables import MISSING
 
+SITE_MARGIN = 0.3
+CELL_MARGIN = 0.8
+"""Cells from a border within which a column, or one of a cell's corners, cannot be seen."""
+
 
 def layers_of(i: np.ndarray, j: np.ndarray, unknown: np.ndarray | None = None) -> np.ndarray:
     """Return the layer of each site.
@@ -63,7 +67,7 @@ def outside_frame(
     yx: np.ndarray,
     shape: tuple[int, int],
     *,
-    margin_cells: float = 0.3,
+    margin_cells: float = SITE_MARGIN,
 ) -> np.ndarray:
     """Return the lattice places around a crystal that the frame does not show.
 
@@ -76,7 +80,8 @@ def outside_frame(
     shape : (h, w)
         Of the frame.
     margin_cells : float
-        A site nearer than this to the border could not have been seen.
+        A site nearer than this to the border could not have been seen; for cells, given by
+        their centres, ``CELL_MARGIN``.
 
     Returns
     -------
