@@ -52,6 +52,15 @@ def test_gain_and_offset_are_found_in_the_noise(gain: float) -> None:
     assert found.offset == pytest.approx(5 * gain, rel=0.01)
 
 
+def test_a_frame_full_of_lattice_claims_no_vacuum() -> None:
+    yy, xx = np.indices(SHAPE)
+    mean = 120 + 60 * (np.cos(2 * np.pi * yy / 20) + np.cos(2 * np.pi * xx / 20) + 2)
+    found = scale(22 * np.random.default_rng(4).poisson(mean) + 13_000)
+    assert found.source == "noise"
+    assert found.gain == pytest.approx(22, rel=0.15)
+    assert found.offset == pytest.approx(13_000, abs=0.15 * 22 * 240)
+
+
 def test_read_noise_is_taken_up_as_electrons_that_are_always_there() -> None:
     read = np.random.default_rng(1).normal(0, 0.4, SHAPE)
     found = scale(37 * (electrons(4.0) + read) + 120)

@@ -18,6 +18,9 @@ _BINS = 24
 _LEAST_PX = 64
 """Pixels in a bin of the variance-mean relation."""
 
+_EMPTY = 0.1
+"""Electrons in the darkest places over those in the brightest, up to which those are vacuum."""
+
 _WHITE = -2 / 3
 """Correlation of neighbouring residuals where the noise of neighbouring pixels has none."""
 
@@ -35,7 +38,7 @@ class Scale:
     read_noise : float
         rms, in electrons.
     source : str
-        ``metadata | counts | vacuum | none``.
+        ``metadata | counts | vacuum | noise | none``.
     noise : str
         ``poisson | poisson-gaussian | gaussian``.
     """
@@ -55,6 +58,8 @@ class Counts:
     read_noise_electrons``), else from the relation of variance and mean over the frame:
     the slope is the gain, and where the variance vanishes there are no electrons (read
     noise is then a constant number of electrons more, which the fits' offset takes up).
+    ``counts_source`` says ``vacuum`` only where some of the frame is that dark; in a frame full
+    of lattice it says ``noise``, and the offset holds as well as the line does.
     A frame without either has no electron scale: its noise is taken as Gaussian and
     ``counts_source`` says ``none``.
 
@@ -142,8 +147,10 @@ def measured_scale(image: Any, valid: Any, backend: Any) -> Scale:
     Returns
     -------
     Scale
-        ``counts`` where the pixels already are electrons, ``vacuum`` where gain and offset
-        were measured, ``none`` where noise is not white (a filtered or resampled image), does
+        ``counts`` where the pixels already are electrons; ``vacuum`` where gain and offset
+        were measured and the darkest places stand at the offset; ``noise`` where nothing in the
+        frame is that dark, so that the offset is where a line ends beyond what was seen;
+        ``none`` where noise is not white (a filtered or resampled image), does
         not grow with the signal, or the frame is too flat to tell.
     """
     xp, ndimage = backend.xp, backend.ndimage
@@ -167,7 +174,8 @@ def measured_scale(image: Any, valid: Any, backend: Any) -> Scale:
     whole = bool((image[inside] == xp.round(image[inside])).all()) and float(image.min()) >= 0
     if whole and abs(slope - 1) < max(0.1, 4 * se):
         return Scale(source="counts", noise="poisson")
-    return Scale(slope, start, 0.0, "vacuum", "poisson")
+    dark = means[0] - start < _EMPTY * (means[-1] - start)
+    return Scale(slope, start, 0.0, "vacuum" if dark else "noise", "poisson")
 
 
 def _white(residual: Any, inside: Any, xp: Any) -> bool:
