@@ -56,7 +56,8 @@ def draw_network(image: np.ndarray, columns: Columns, octahedra: Columns, view: 
     drawn.set_array(tilt[known])
     drawn.set_clim(-bound, bound)
     axes.add_collection(drawn)
-    figure.colorbar(drawn, ax=axes, label="staggered tilt, °", shrink=0.8)
+    if known.any():
+        figure.colorbar(drawn, ax=axes, label="staggered tilt, °", shrink=0.8)
     _dots(axes, columns)
     figure.legend(
         loc="outside lower center", ncols=5, handletextpad=0.1, columnspacing=1.2, markerscale=2.5
@@ -147,8 +148,12 @@ def _dots(axes: Any, columns: Columns) -> None:
     if (accepted & inferred).any():
         here = accepted & inferred
         axes.plot(x[here], y[here], "o", mfc="none", mec="white", ms=4, mew=0.8, label="inferred")
-    if (~accepted & np.isfinite(x)).any():
-        here = ~accepted
+    # a column drowned by brighter ones stands where the lattice says: no find to be judged
+    hidden = np.array(
+        [r == "hidden by its neighbours" for r in columns.text("reject_reason")], bool
+    )
+    here = ~accepted & ~hidden & np.isfinite(x)
+    if here.any():
         axes.plot(x[here], y[here], "x", color=style.PURPLE, ms=3.5, mew=0.8, label="set aside")
 
 

@@ -214,7 +214,10 @@ def _caption(dots: Dots, shown: Shown) -> str:
     source = Path(frames.text("source")[k])
     name = source.name if source.suffix else str(source)
     name = f"{source.parent.name}/{source.name}"
-    text = f"{name}: {int(row['n_octahedra'][0]):,} octahedra, mean staggered tilt {tilt}"
+    text = f"{name}: {int(row['n_octahedra'][0]):,} octahedra"
+    if not int(row["n_octahedra"][0]):
+        return f"{text} with a tilt"
+    text = f"{text}, mean staggered tilt {tilt}"
     return f"{text} ± {margin}°" if margin else f"{text}°"
 
 
@@ -247,7 +250,7 @@ def _profile(dots: Dots, sketch: Sketch, quantity: str, label: str) -> Html | No
     for name in list(dict.fromkeys(names))[: len(charts.COLOURS)]:
         one = np.array([n == name for n in names], bool)
         values = [np.asarray(part[c], float)[one] for c in ("layer", "mean", "se")]
-        keep = np.isfinite(values[1])
+        keep = np.isfinite(values[1]) & (values[0] >= 0)
         if keep.any():
             series[name] = [v[keep] for v in values]
     if not series:
@@ -305,6 +308,7 @@ _HEADS = {
     "b_nm": "b, nm",
     "se_b_nm": "se ",
     "gamma_deg": "γ, °",
+    "se_gamma_deg": "se  ",
     "staggered_tilt_deg": "tilt, °",
     "se_staggered_tilt_deg": "se, °",
     "core_minus_shell_deg": "core − shell, °",
@@ -334,7 +338,10 @@ def crystals(dots: Dots) -> Html | None:
         if total <= MAX_CRYSTALS
         else (f"The first {MAX_CRYSTALS:,} of {total:,}; all are in crystals/*.parquet.")
     )
-    note += " a, b and γ are not corrected for scan distortion."
+    note += (
+        " a, b and γ are not corrected for scan distortion; where it bends the lattice, their "
+        "standard errors hold it."
+    )
     return section(
         "crystals",
         "Crystals",
