@@ -181,6 +181,15 @@ def test_a_guess_limits_what_is_tried_unless_it_fits_poorly():
     np.testing.assert_allclose(near.jaccard, fit(labels, frame, label, box).jaccard, atol=0.02)
 
 
+def test_a_circle_goes_by_the_ellipse_whatever_the_guess():
+    labels, frame, label, box = labelled(np.array([[20.3, 24.8, 13.0, 0.0, 2.0, 2, 1.0]]))
+    guess = np.full((1, 6, 2, 2), np.nan)
+    guess[0, 0, 1] = 2.1, 1.05
+    found = fit(labels, frame, label, box, guess=guess)
+    assert found.jaccard[0] > 0.95
+    assert found.shapes[0, 5] == 2
+
+
 def test_regions_too_small_to_fit_say_so():
     labels = np.zeros((1, 9, 11), np.int32)
     labels[0, 3, 4] = 1

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.choose import (
+    CIRCLE,
     Candidates,
     canonical,
     chosen,
@@ -15,6 +16,7 @@ from stempede_kernels.superellipse.choose import (
 )
 from stempede_kernels.superellipse.plan import (
     MAX_ITERATIONS,
+    ORDERS,
     SINGULAR,
     Floats,
     Ints,
@@ -49,16 +51,16 @@ def fit_regions(
     regions = Regions(engine, labels, frame, label, box)
     outlines = engine.trace(labels, frame, label, box)
     found = _fitted(regions, outlines, starts(outlines, guess))
-    if guess is not None:
-        best = np.zeros(n)
-        np.maximum.at(best, found.region, found.overlap)
-        region, order, theta = starts(outlines, None)
-        again = (best < POOR)[region]
-        more = _fitted(regions, outlines, (region[again], order[again], theta[again]))
-        found = Candidates.joined(found, more)
     circle = np.zeros(n)
     seen = np.unique(found.region)
     circle[seen] = regions.overlap(seen, _circles(outlines, seen))
+    if guess is not None:
+        region, order, theta = starts(outlines, None)
+        again = _left_out(found, circle)[region, order]
+        more = _fitted(regions, outlines, (region[again], order[again], theta[again]))
+        found = Candidates.joined(found, more)
+        late = np.setdiff1d(found.region, seen)
+        circle[late] = regions.overlap(late, _circles(outlines, late))
     winner, other = chosen(found, circle)
     rows = np.flatnonzero(winner >= 0)
     picked = found.take(winner[rows])
@@ -80,6 +82,21 @@ def fit_regions(
     result["iterations"] = np.zeros(n, np.int32)
     result["iterations"][rows] = picked.iterations
     return result
+
+
+def _left_out(found: Candidates, circle: Floats) -> NDArray[np.bool_]:
+    """Return (n, 7) by region and d what is tried beside the guesses.
+
+    Everything where the overlap is poor; d = 2, by which circles go, where a circle follows as
+    well and the guess held it for unlikely.
+    """
+    best = np.zeros(len(circle))
+    np.maximum.at(best, found.region, found.overlap)
+    wanted = np.repeat((best < POOR)[:, None], max(ORDERS) + 1, axis=1)
+    wanted[circle >= best - CIRCLE, 2] = True
+    known = found.order == 2
+    wanted[found.region[known], 2] = (best < POOR)[found.region[known]]
+    return wanted
 
 
 @dataclass(frozen=True)
