@@ -63,6 +63,16 @@ def test_without_shape_parameters_the_features_do_and_say_so(four):
     assert "contour_order" not in chosen(out)["features"]
 
 
+def test_a_run_too_small_to_hold_groups_says_so(four):
+    particles, _ = four
+    for n, said in ((80, "too few to tell groups"), (200, "groups at most")):
+        out = chosen(run(particles.take(np.arange(n))))
+        m = int(out["n_features"])
+        assert said in out["note"]
+        assert f"a group wants {6 * m} particles" in out["note"]
+        assert out["k"] <= max(n // (6 * m), 1)
+
+
 def test_a_broad_population_is_one_group():
     particles, _ = drawn(load_mixture("one").groups, 700, np.random.default_rng(2))
     out = run(particles)
@@ -243,6 +253,15 @@ def test_outline_features_are_continuous_at_the_circle_and_blind_to_its_symmetry
     order = contour(np.array([1.6, 2.0]), np.array([3.0, 2.0]), np.array([1.9, 1.8]))
     assert order["contour_order"] == pytest.approx([3.0, 2.0], abs=0.4)
     assert np.isnan(contour(np.array([np.nan]), np.ones(1), np.ones(1))["contour_order"]).all()
+
+
+def test_a_circle_about_another_point_is_still_one():
+    # to first order eq. 1 with d = 1 is a circle about a point beside its centre
+    d, l_ratio = np.array([1.0, 2.0]), np.array([1.08, 1.0])
+    egg, circle = contour(np.full(2, 2.0), d, l_ratio)["contour_amplitude"]
+    assert egg == pytest.approx(circle, abs=0.02)
+    drop = contour(np.full(1, 1.5), np.ones(1), np.full(1, 2.5))["contour_amplitude"]
+    assert drop > circle + 0.5
 
 
 def test_features_that_repeat_another_or_are_constant_are_dropped(four):

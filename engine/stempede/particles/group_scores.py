@@ -22,7 +22,7 @@ from stempede.particles.choice_of_k import (
     silhouette,
     silhouette_curve,
 )
-from stempede.particles.one_or_many import Modes, modes
+from stempede.particles.one_or_many import POINTS_PER_FEATURE, Modes, describable, modes
 from stempede.particles.partitions import LEARNERS, Centres, Partition, tree
 from stempede.particles.stability import Stability, bootstrap
 
@@ -93,6 +93,7 @@ def group_by(x: np.ndarray, method: str, k: int, grouping: Grouping) -> Grouped:
     if method == "modes":
         short = f"{k} groups were asked for, {found.partition.k} could be fitted"
         note = short if k and found.partition.k != k else ""
+        note = note if k else _how_many_at_most(x, most)
         return Grouped(found.partition, "given" if k else "valleys", note, found)
     if k:
         return Grouped(LEARNERS[method](x, k, seed), "given", "", found)
@@ -104,7 +105,8 @@ def _by_silhouette(x: np.ndarray, method: str, found: Modes, grouping: Grouping)
     some = x[:_MOST_SCORED]
     curve = silhouette_curve(some, method, grouping.largest_k, grouping.seed)
     if found.partition.k == 1 or curve.best is None:
-        return Grouped(_one(x), "one group", "no valley between any groups", found, curve)
+        said = _how_many_at_most(x, 2) or "no valley between any groups"
+        return Grouped(_one(x), "one group", said, found, curve)
     return Grouped(curve.best, "silhouette", "", found, curve)
 
 
@@ -127,6 +129,19 @@ def _why_one(x: np.ndarray, k: int) -> str:
     if not k and n < FEWEST:
         return f"fewer than {FEWEST} particles"
     return "all particles are alike" if distinct < 2 else ""
+
+
+def _how_many_at_most(x: np.ndarray, wanted: int) -> str:
+    """Say that the particles can hold no or few groups; empty where they can hold as wanted."""
+    n, m = x.shape
+    held = describable(x)
+    if held >= wanted:
+        return ""
+    features = f"{m} feature{'s' if m > 1 else ''}"
+    each = f"a group wants {POINTS_PER_FEATURE * m} particles ({POINTS_PER_FEATURE} per feature)"
+    if held < 2:
+        return f"{n} particles are too few to tell groups by {features}: {each}"
+    return f"{n} particles can be told into {held} groups at most by {features}: {each}"
 
 
 def _one(x: np.ndarray) -> Centres:

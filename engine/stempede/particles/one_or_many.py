@@ -23,8 +23,8 @@ DEEPEST = 0.45
 """Largest height of a valley over that of the lower peak beside it."""
 
 COMPONENTS_PER_GROUP = 1.5
-# a component needs so many points for each feature, or its covariance is chance
-_POINTS_PER_FEATURE = 3
+POINTS_PER_FEATURE = 6
+"""Points that a component needs for each feature, or its covariance is chance."""
 _RIDGE = 1e-3
 # positions and width of the windows that points are counted in; the means lie at -1/2 and 1/2
 _POSITIONS = np.linspace(-1.0, 1.0, 81)
@@ -100,7 +100,12 @@ def modes(x: np.ndarray, most: int, seed: int, k: int = 0) -> Modes:
 def _components(x: np.ndarray, most: int, k: int = 0) -> int:
     """Return how many components are fitted: no more than the points can describe."""
     wanted = round(COMPONENTS_PER_GROUP * max(most, k))
-    return max(min(wanted, len(x) // (2 * _POINTS_PER_FEATURE * x.shape[1])), k, 1)
+    return max(min(wanted, describable(x)), k, 1)
+
+
+def describable(x: np.ndarray) -> int:
+    """Return how many components (n, m) points can describe; groups can be no more."""
+    return len(x) // (POINTS_PER_FEATURE * x.shape[1])
 
 
 def _looked_into(found: Normals, x: np.ndarray, most: int, seed: int) -> Normals | None:

@@ -54,12 +54,14 @@ def _said(chosen: Row | None) -> Html | None:
     }
     words = how.get(str(chosen["k_by"]), str(chosen["k_by"]))
     dropped = f" Left out: {chosen['dropped']}." if chosen.get("dropped") else ""
+    note = f" Note: {chosen['note']}." if chosen.get("note") else ""
     missing = f" Not measured in this run: {chosen['missing']}." if chosen.get("missing") else ""
     return tag(
         "p",
         f"Method {chosen['method']} on feature set {chosen['feature_set']}: {words}. Learned from "
         f"{counted(int(chosen['n_learned']), 'particle')} in {int(chosen['n_features'])} "
-        f"features ({chosen['features']}).{dropped}{missing}",
+        f"features ({chosen['features']}).{dropped}{missing}"
+        f"{note}",
         class_="note",
     )
 

@@ -52,10 +52,10 @@ def rests(grouped: Grouped) -> str:
 def _what(grouped: Grouped) -> str:
     n = len(grouped.groups)
     if n == 1:
-        return (
-            "One group: nothing in these features speaks for more than one kind of particle. "
-            "Figures that compare groups are left out."
-        )
+        scores = grouped.found.run.columns("group_scores").rows()
+        note = next((str(r["note"]) for r in scores if r["chosen"] and r["note"]), "")
+        said = note or "nothing in these features speaks for more than one kind of particle"
+        return f"One group: {said}. Figures that compare groups are left out."
     return (
         f"{n} groups, numbered by size: group 0 is the largest. They are kinds that these "
         "features tell apart; whether they are kinds of crystal is for the reader to judge, by "
