@@ -101,7 +101,8 @@ def bin_edges(sizes: np.ndarray) -> np.ndarray:
     """
     low, q1, q3, high = np.quantile(sizes, (0.0, 0.25, 0.75, 1.0))
     width = 2.0 * (q3 - q1) / len(sizes) ** (1 / 3)
-    if not high > low:
+    # alike but for rounding
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         pad = abs(low) * 0.05 or 0.5
         return np.linspace(low - pad, high + pad, 7)
     if width <= 0:

@@ -138,6 +138,8 @@ def _answers(grouped: Grouped, rows: np.ndarray, sketch: Sketch) -> Html:
 
 
 def _against(pairs: Sequence[tuple[np.ndarray, np.ndarray, str, bool]]) -> Any:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure, first = start((7.4, 2.7))
     first.remove()
     for k, (said, fitted, title, log) in enumerate(pairs):
@@ -153,6 +155,10 @@ def _against(pairs: Sequence[tuple[np.ndarray, np.ndarray, str, bool]]) -> Any:
         if log:
             axes.set_xscale("log")
             axes.set_yscale("log")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_locator(NullLocator())
         axes.set_xlabel(f"{title}, network")
         axes.set_ylabel(f"{title}, fitted")
     return figure

@@ -19,6 +19,8 @@ _MAX_SIDE_PX = 1000
 _LEAST_SIDE_PX = 700
 _WIDTH_INCH = 6.7
 _SHADE = 0.35
+# of the legend above the image, and the room for the scale bar below it
+_COLUMNS, _ROW_INCH, _BELOW_INCH = 6, 0.2, 0.3
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,11 @@ def group_overlay(
     if outlined.labels is not None:
         _rims(rgb, outlined.labels, np.asarray(grouped.particles["label"])[outlined.rows], number)
     height, width = rgb.shape[:2]
-    tall = _WIDTH_INCH * height / width
-    figure, axes = start((_WIDTH_INCH, tall + 0.62), layout=None)
-    figure.subplots_adjust(
-        left=0, right=1, bottom=0.3 / (tall + 0.62), top=1 - 0.32 / (tall + 0.62)
-    )
+    n_named = sum(bool((number == g.number).any()) for g in groups)
+    above = _ROW_INCH * -(-n_named // _COLUMNS) + 0.1
+    tall = _WIDTH_INCH * height / width + above + _BELOW_INCH
+    figure, axes = start((_WIDTH_INCH, tall), layout=None)
+    figure.subplots_adjust(left=0, right=1, bottom=_BELOW_INCH / tall, top=1 - above / tall)
     axes.imshow(rgb, interpolation="none", extent=(0, width, height, 0))
     if outlined.labels is None:
         _ellipses(axes, grouped, outlined.rows, scale)
@@ -140,7 +142,7 @@ def _legend(figure: Any, groups: Sequence[Group], number: np.ndarray) -> None:
     figure.legend(
         handles=handles,
         loc="upper left",
-        ncols=6,
+        ncols=_COLUMNS,
         columnspacing=1.1,
         handlelength=1.2,
         borderaxespad=0.1,
