@@ -211,8 +211,10 @@ def _marker_area(y: np.ndarray, x: np.ndarray) -> float:
     return float(np.clip((130.0 / per_side) ** 2, 4.0, 400.0)) if span > 0 else 30.0
 
 
-def residual(image: np.ndarray, columns: Columns, scale: tuple[float, float]) -> np.ndarray:
-    """Return image minus fitted columns in units of the Poisson noise, NaN away from them.
+def residual(image: np.ndarray, columns: Columns, scale: tuple[float, float] | None) -> np.ndarray:
+    """Return image minus fitted columns in units of the noise, NaN away from them.
+
+    The noise is that of the electrons; without a scale, the residuals' own scatter.
 
     Parameters
     ----------
@@ -220,12 +222,12 @@ def residual(image: np.ndarray, columns: Columns, scale: tuple[float, float]) ->
         Counts.
     columns : Columns
         Of one frame; those with a fit count.
-    scale : (float, float)
+    scale : (float, float) or None
         Counts per electron and counts at none.
     """
     from scipy.spatial import cKDTree
 
-    gain, zero = scale
+    gain, zero = scale or (1.0, 0.0)
     electrons = (image - zero) / gain
     names = ("y_px", "x_px", "amplitude", "sigma_major_px", "sigma_minor_px", "angle_deg", "offset")
     values = np.column_stack([np.asarray(columns[n], float) for n in names])
@@ -244,8 +246,12 @@ def residual(image: np.ndarray, columns: Columns, scale: tuple[float, float]) ->
     offset = np.zeros(image.size)
     offset[near] = values[nearest[near], 6]
     expected = model.ravel() + offset
-    noise = np.sqrt(np.maximum(expected, 0.05))
-    result.ravel()[near] = ((electrons.ravel() - expected) / noise)[near]
+    left = electrons.ravel() - expected
+    if scale is not None:
+        left /= np.sqrt(np.maximum(expected, 0.05))
+    elif near.any():
+        left /= max(float(np.sqrt((left[near] ** 2).mean())), 1e-300)
+    result.ravel()[near] = left[near]
     return result
 
 

@@ -197,11 +197,12 @@ def _spacing_px(dots: Dots, shown: Shown) -> float:
     return found if np.isfinite(found) else 20.0
 
 
-def _scale(dots: Dots, shown: Shown) -> tuple[float, float]:
+def _scale(dots: Dots, shown: Shown) -> tuple[float, float] | None:
+    """Return counts per electron and counts at none; None without an electron scale."""
     frames = dots.run.frames
     k = int(np.flatnonzero(np.asarray(frames["frame"]) == shown.frame)[0])
     gain, zero = (float(frames[n][k]) for n in ("gain_per_electron", "detector_offset"))
-    return (gain, zero) if np.isfinite(gain) and np.isfinite(zero) else (1.0, 0.0)
+    return (gain, zero) if np.isfinite(gain) and np.isfinite(zero) else None
 
 
 def _caption(dots: Dots, shown: Shown) -> str:
@@ -285,7 +286,9 @@ def distributions(dots: Dots, sketch: Sketch) -> Html | None:
         )
     species = np.array(dots.columns.text("species"), dtype=object)
     names = sorted({n for n in species[dots.seen].tolist() if n})
-    for field, label in (("intensity", "intensity, electrons"), ("se_x_px", "se of x, px")):
+    scaled = all(s != "none" for s in dots.run.frames.text("counts_source"))
+    intensity = f"intensity, {'electrons' if scaled else 'units of the image'}"
+    for field, label in (("intensity", intensity), ("se_x_px", "se of x, px")):
         values = np.asarray(dots.columns[field], float)
         groups = {n: values[dots.seen & (species == n)] for n in names}
         if any(np.isfinite(v).sum() > 1 for v in groups.values()):
