@@ -38,6 +38,12 @@ QUANTITIES = (
 )
 
 
+def pulls(name: str, dots: int, seed: int = 0) -> np.ndarray:
+    """Return all quantities' pulls of a few dots of one dose: what a quick look has time for."""
+    found = pulls_of_block(name, seed, 0, dots)
+    return np.array([z for dot in found for q, z in dot.items() if q in QUANTITIES])
+
+
 def study(scale: float, seed: int = 0, parts: Path | None = None) -> dict[str, Any]:
     """Return mean and spread of the pulls by dose and quantity."""
     cells = {}
@@ -75,11 +81,11 @@ def _kept(name: str, seed: int, block: int, parts: Path | None) -> list[dict[str
     return kept
 
 
-def pulls_of_block(name: str, seed: int, block: int) -> list[dict[str, float]]:
-    """Measure ``BLOCK`` dots of one dose; a dot that is not found as one crystal has no pulls."""
+def pulls_of_block(name: str, seed: int, block: int, count: int = BLOCK) -> list[dict[str, float]]:
+    """Measure a block of dots of one dose; a dot that is not found as one crystal has no pulls."""
     scan = replace(SCANS[name], height_px=FRAME_PX, width_px=FRAME_PX)
     dots = [
-        Dot(cells=(7, 6), cut_corners=k % 2, tilt=Tilt("uniform", TILT_DEG)) for k in range(BLOCK)
+        Dot(cells=(7, 6), cut_corners=k % 2, tilt=Tilt("uniform", TILT_DEG)) for k in range(count)
     ]
     number = 1000 * (1 + list(SCANS).index(name)) + block + 100_000 * seed
     found, truths = measure(tuple(Scene((dot,), scan) for dot in dots), number)
