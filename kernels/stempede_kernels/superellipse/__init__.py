@@ -103,7 +103,8 @@ def fit(labels: Any, frame: Any, label: Any, box: Any, *, guess: Any | None = No
         y0, x0, y1, x1 of each region, ends excluded.
     guess : (n, 6, 2, 2) array of float, optional
         p and L to start from, for d of 1 … 6 and for p below 2 and from 2 on; NaN: not to be
-        tried. All are tried where the overlap stays below 0.9, and without a guess.
+        tried. All are tried where the overlap stays below 0.9, and without a guess; d = 2
+        where a circle follows as well.
 
     Returns
     -------
