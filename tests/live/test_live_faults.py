@@ -26,7 +26,7 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from living import watched
-watched(Path(sys.argv[1]), Path(sys.argv[2]), "tiny.find.sleep_s=0.15", idle_s=None).run()
+watched(Path(sys.argv[1]), Path(sys.argv[2]), "tiny.find.sleep_s=0.1", idle_s=None).run()
 """
 
 
@@ -51,11 +51,11 @@ def test_a_watcher_that_is_killed_goes_on_where_it_was(tmp_path) -> None:
     child.wait()
     put(source, 9, 10)
     written = {p: p.stat().st_mtime_ns for p in (run / "frames").glob("part-*")}
-    watched(source, run, "tiny.find.sleep_s=0.15").run()
+    watched(source, run, "tiny.find.sleep_s=0.1").run()
     # what was whole on disk was not touched again
     assert {p: p.stat().st_mtime_ns for p in written} == written
     assert Results(run).read("frames")["frame"].tolist() == list(range(11))
-    assert_as_offline(run, offline(source, tmp_path / "offline", "tiny.find.sleep_s=0.15"))
+    assert_as_offline(run, offline(source, tmp_path / "offline", "tiny.find.sleep_s=0.1"))
 
 
 def test_a_file_that_never_completes_is_a_problem_until_it_does(tmp_path) -> None:

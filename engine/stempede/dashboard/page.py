@@ -12,14 +12,17 @@ from stempede.dashboard.style import PAGE_CSS, TEXT_CSS
 PERIOD_MS = 200
 TABLE_PX = 300
 
+# one question at a time, for a file that costs the server nothing: asking for the page would
+# have a busy server build one per question
 RECONNECT = """
 document.body.classList.add("gone");
 if (!window.stempede_waits) {
-  window.stempede_waits = setInterval(() => {
-    fetch(window.location.href, {cache: "no-store"}).then((answer) => {
-      if (answer.ok) { clearInterval(window.stempede_waits); window.location.reload(); }
-    }).catch(() => {});
-  }, 1000);
+  window.stempede_waits = true;
+  const again = () => setTimeout(ask, 500);
+  const ask = () => fetch("/static/js/bokeh.min.js", {method: "HEAD", cache: "no-store"})
+    .then((answer) => { if (answer.ok) window.location.reload(); else again(); })
+    .catch(again);
+  again();
 }
 """
 
