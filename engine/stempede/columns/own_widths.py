@@ -13,6 +13,9 @@ from stempede_kernels.gaussian_fit import Fits, State, fit_gaussians
 _ENOUGH = 100.0
 """Electrons per column, at the median of a species, from which widths are its columns' own."""
 
+_MOST = 0.8
+"""Share of a species whose own widths must be found: where most fail, the others are chance."""
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -67,6 +70,14 @@ def own_axes(
     major, minor = fits.parameters[:, 3], fits.parameters[:, 4]
     good &= np.isfinite(major) & np.isfinite(minor) & (minor > 0.5 * axes.minor_px)
     good &= major < 2 * axes.major_px
+    state = system.state
+    away = np.hypot(fits.parameters[:, 0] - state.y, fits.parameters[:, 1] - state.x)
+    # a fit that ended on another column or on the ground between them
+    good &= away < axes.minor_px
+    for k in np.unique(kind[good]):
+        own = seen & (kind == k)
+        if good[own].mean() < _MOST:
+            good &= kind != k
     angle = np.degrees(fits.parameters[:, 5])
     angle = np.where(angle <= -90, angle + 180, angle)
     return Axes(
