@@ -84,7 +84,7 @@ def test_methods_say_what_was_done(run):
     assert "set, 0.5 nm per px" in text
     accepted = found.outcomes["accepted"]
     assert f"Of 168 regions {accepted:,} were accepted (set aside: {168 - accepted} edge)" in text
-    assert "starting from the contour" in text
+    assert "starting from the network" in text
     assert "by modes on the feature set 'default'" in text
     assert "2 groups were found" in text
     assert "95 % CI" in text

@@ -88,6 +88,6 @@ def test_the_stage_of_the_documentation_runs(tmp_path) -> None:
     plain.run()
     mine.run()
     before, after = plain.table("particles"), mine.table("particles")
-    assert repr(mine.pipeline).endswith("accept → bright_core")
+    assert repr(mine.pipeline).endswith("shapes → bright_core")
     assert (after["accepted"] == (before["accepted"] & (before["contrast"] >= 4))).all()
     assert len(after) > 5
