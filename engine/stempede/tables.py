@@ -248,7 +248,10 @@ FRAMES = Schema(
         _f("gain_per_electron", "counts"),
         _f("detector_offset", "counts"),
         _f("read_noise_electrons", "electrons", "rms"),
-        _s("counts_source", "metadata | counts | vacuum | noise | none: source of the electron scale"),
+        _s(
+            "counts_source",
+            "metadata | counts | vacuum | noise | none: source of the electron scale",
+        ),
         _s("noise_model", "poisson | poisson-gaussian | gaussian"),
         _f("focus", "", "sharpness: high- over mid-frequency power"),
         _f("saturated_fraction", "", "share of pixels at the highest value"),
