@@ -13,7 +13,7 @@ from stempede.particles.features import Features
 
 def batch_of(labels, images, numbers=(4, 9)):
     records = tuple(
-        FrameRecord(frame, "memory", 0, labels.shape[1:], "float32")
+        FrameRecord(frame, f"{frame}.tif", 0, labels.shape[1:], "float32")
         for frame, _ in zip(numbers, labels)
     )
     maps = {"labels": labels, "valid": np.ones(labels.shape, bool)}
@@ -103,7 +103,7 @@ def test_the_same_whatever_else_is_in_the_batch():
     np.testing.assert_array_equal(both[2:], second)
     np.testing.assert_array_equal(both, crops(batch_of(labels, images), 20))
     renumbered = crops(batch_of(labels[1:], images[1:], numbers=(8,)), 20)
-    assert (second != renumbered).any(), "another frame has other noise in its rim"
+    assert (second != renumbered).any(), "another image has other noise in its rim"
 
 
 def test_large_particles_are_averaged_not_skipped():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ def crops(batch: Batch, size: int, *, margin: float = 0.15) -> Any:
     points per crop pixel where the window is larger than the crop. Pixels of other regions,
     outside the frame or not valid do not enter; where nothing else is left stands normal noise
     with the mean and standard deviation of the crop's own background (of the frame's, where
-    fewer than 16 pixels of it are seen). The noise is a hash of frame, particle and pixel: the
+    fewer than 16 pixels of it are seen). The noise is a hash of image, particle and pixel: the
     same whatever else is in the batch, on every device.
 
     Parameters
@@ -81,10 +83,8 @@ def _support(batch: Batch, position: int) -> Any:
 
 
 def _seeds(windows: _Windows) -> np.ndarray:
-    """Return (n,) uint32: a hash of frame and particle."""
-    seeds: np.ndarray = _mix(
-        _mix(windows.frame.astype(np.uint32)) + windows.particle.astype(np.uint32)
-    )
+    """Return (n,) uint32: a hash of image and particle."""
+    seeds: np.ndarray = _mix(_mix(windows.image) + windows.particle.astype(np.uint32))
     return seeds
 
 
@@ -102,7 +102,7 @@ class _Windows:
     """Square windows, one per accepted particle; all (n,) arrays on the host."""
 
     position: np.ndarray
-    frame: np.ndarray
+    image: np.ndarray
     particle: np.ndarray
     label: np.ndarray
     y: np.ndarray
@@ -123,10 +123,13 @@ class _Windows:
         rows = np.flatnonzero(host["accepted"])
         y0, x0, y1, x1 = (column[rows].astype(np.float64) for column in box)
         place = {number: k for k, number in enumerate(batch.frames.tolist())}
-        frame = host["frame"][rows]
+        position = np.array([place[number] for number in host["frame"][rows].tolist()], np.int64)
+        # by name and page: the number of a frame depends on the order in which files came
+        names = [f"{PurePosixPath(r.source).name} {r.page}" for r in batch.records]
+        image = np.array([zlib.crc32(name.encode()) for name in names], np.uint32)
         return cls(
-            position=np.array([place[number] for number in frame.tolist()], np.int64),
-            frame=frame,
+            position=position,
+            image=image[position],
             particle=host["particle"][rows],
             label=host["label"][rows],
             y=(y0 + y1 - 1) / 2,
@@ -151,7 +154,7 @@ class _Windows:
 
     def take(self, rows: np.ndarray) -> _Windows:
         """Return some of the windows."""
-        names = ("position", "frame", "particle", "label", "y", "x", "step")
+        names = ("position", "image", "particle", "label", "y", "x", "step")
         return _Windows(**{name: getattr(self, name)[rows] for name in names}, size=self.size)
 
 
@@ -235,7 +238,7 @@ def _rim(batch: Batch, windows: _Windows, crop: Any, background: Any) -> Any:
 
 
 def _normal(batch: Batch, windows: _Windows) -> Any:
-    """Return (n, size, size) standard normal numbers: a hash of frame, particle and pixel."""
+    """Return (n, size, size) standard normal numbers: a hash of image, particle and pixel."""
     xp, size = batch.backend.xp, windows.size
     pixel = xp.arange(size * size, dtype=np.uint32).reshape(1, size, size)
     seed = batch.backend.upload(_seeds(windows), STAGE)[:, None, None]
