@@ -6,13 +6,14 @@ import pytest
 from drawn_groups import draw
 from stempede.errors import InputError, ModelError, RecipeError
 from stempede.particles.classify import judge, svm
-from stempede.particles.classify.features import SETS, TERMS, has_size, matrix, unit_of
+from stempede.particles.classify.features import SETS, unit_of
 from stempede.particles.classify.judge import Answers
 from stempede.particles.classify.learn import learn
 from stempede.particles.classify.model_file import CARD, MODEL, load, read_card, save
 from stempede.particles.classify.reduce import Classify, classes_of
 from stempede.particles.classify.sample_groups import sample_groups
 from stempede.particles.classify.tables import merged
+from stempede.particles.terms import TERMS, has_size, matrix
 from stempede.tables import MISSING, Table
 
 

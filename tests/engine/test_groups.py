@@ -9,7 +9,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from outlined_groups import drawn, frames_of
 from stempede.errors import RecipeError
 from stempede.particles.choice_of_k import distances, k_of_gap, silhouette
-from stempede.particles.feature_sets import contour, features, learn_scale
+from stempede.particles.contours import contour
+from stempede.particles.feature_sets import features, learn_scale
 from stempede.particles.groups import Groups
 from stempede.particles.one_or_many import modes, valley
 from stempede.particles.partitions import LEARNERS, Centres

@@ -8,15 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stempede.errors import InputError
-from stempede.particles.classify.features import (
-    SETS,
-    SHAPE_FIELDS,
-    fields_of,
-    has_size,
-    matrix,
-    unit_of,
-)
+from stempede.particles.classify.features import SETS, unit_of
 from stempede.particles.classify.svm import some_of_each
+from stempede.particles.terms import SHAPE_FIELDS, fields_of, has_shape, has_size, matrix
 from stempede.tables import Table
 
 LABELS = ("group", "sample", "truth")
@@ -98,10 +92,9 @@ def examples(
     kept = kept[some_of_each(given[kept], _DRAWN_FROM * most, seed, _DRAWN_FROM * _FLOOR)]
     names, notes = _usable_sets(particles, kept)
     needed = [t for name in names for t in SETS[name]]
-    some = particles.take(kept)
-    whole = np.isfinite(matrix(some, dict.fromkeys(needed), unit)).all(axis=1)
+    whole = np.isfinite(matrix(particles, dict.fromkeys(needed), unit, kept)).all(axis=1)
     if len(kept) and not whole.all():
-        lacking = [f for f in fields_of(needed, unit) if not np.isfinite(some[f]).all()]
+        lacking = [f for f in fields_of(needed, unit) if not np.isfinite(particles[f][kept]).all()]
         notes.append(
             f"{int((~whole).sum())} of {len(kept)} particles lack a feature "
             f"({', '.join(lacking)}) and are left out"
@@ -114,13 +107,12 @@ def examples(
     if len(chosen) < len(kept):
         notes.append(f"a seeded draw of {len(chosen)} of {len(kept)} particles was looked at")
     kept = kept[chosen]
-    rows = particles.take(kept)
     known = np.full(len(particles), "", dtype=np.str_) if truth is None else truth
     return Examples(
-        {name: matrix(rows, SETS[name], unit) for name in names},
+        {name: matrix(particles, SETS[name], unit, kept) for name in names},
         given[kept],
         known[kept],
-        np.asarray(rows["frame"]),
+        np.asarray(particles["frame"])[kept],
         unit if any(has_size(SETS[name]) for name in names) else "",
         tuple(notes),
     )
@@ -155,7 +147,7 @@ def _usable_sets(particles: Table, kept: np.ndarray) -> tuple[list[str], list[st
     shaped = all(np.isfinite(particles[f][kept]).any() for f in SHAPE_FIELDS)
     if shaped or not len(kept):
         return list(SETS), []
-    names = [name for name, terms in SETS.items() if not set(terms) & {"d"}]
+    names = [name for name, terms in SETS.items() if not has_shape(terms)]
     return names, ["the run has no p, d, L (stage particles.shapes); sets with them are left out"]
 
 

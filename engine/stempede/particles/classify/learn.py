@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from stempede.particles.classify.examples import Examples, examples
-from stempede.particles.classify.features import SETS, fields_of
+from stempede.particles.classify.features import SETS
 from stempede.particles.classify.model_file import save
 from stempede.particles.classify.sample_groups import sample_groups
 from stempede.particles.classify.train import Say, Trained, train
 from stempede.particles.classify.truth import true_shapes
+from stempede.particles.terms import fields_of
 from stempede.tables import Table
 
 _SAYS = {

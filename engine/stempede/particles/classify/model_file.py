@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stempede.errors import ModelError
-from stempede.particles.classify.features import TERMS
+from stempede.particles.terms import TERMS
 
 FORMAT = "stempede classifier"
 VERSION = 1

@@ -12,7 +12,7 @@ import numpy as np
 from stempede.errors import ModelError, RecipeError
 from stempede.particles.classify import judge, svm
 from stempede.particles.classify.examples import known_labels
-from stempede.particles.classify.features import SHAPE_FIELDS, fields_of, has_size, matrix, unit_of
+from stempede.particles.classify.features import unit_of
 from stempede.particles.classify.judge import Answers
 from stempede.particles.classify.model_file import ModelFile, load, read_card
 from stempede.particles.classify.sample_groups import sample_groups
@@ -23,6 +23,7 @@ from stempede.particles.classify.tables import (
     CONFUSION,
     text,
 )
+from stempede.particles.terms import SHAPE_FIELDS, fields_of, has_shape, has_size, matrix
 from stempede.tables import Table
 
 log = logging.getLogger("stempede")
@@ -118,7 +119,7 @@ def classes_of(
     p = np.full(len(particles), np.nan)
     for start in range(0, len(particles), _ROWS):
         block = slice(start, start + _ROWS)
-        x = matrix(particles.take(block), card["terms"], unit)
+        x = matrix(particles, card["terms"], unit, block)
         usable = start + np.flatnonzero(accepted[block] & np.isfinite(x).all(axis=1))
         if len(usable):
             codes, p[usable] = svm.predict(found.model, x[usable - start])
@@ -223,7 +224,7 @@ def score_facts(card: Mapping[str, Any]) -> dict[str, Any]:
         "origin": ORIGIN,
         "features": card["features"],
         "n_features": len(card["terms"]),
-        "with_shape": bool(set(fields_of(card["terms"], "px")) & set(SHAPE_FIELDS)),
+        "with_shape": has_shape(card["terms"]),
         "split": "session",
         "measure": "all classified",
         "C": card.get("C"),

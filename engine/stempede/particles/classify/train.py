@@ -16,7 +16,7 @@ import numpy as np
 from stempede.errors import InputError
 from stempede.particles.classify import judge, svm
 from stempede.particles.classify.examples import Examples
-from stempede.particles.classify.features import SETS, has_shape
+from stempede.particles.classify.features import SETS
 from stempede.particles.classify.judge import Answers
 from stempede.particles.classify.tables import (
     CLASS_SCORES,
@@ -25,6 +25,7 @@ from stempede.particles.classify.tables import (
     SEPARABLE,
     TELLS_SAMPLES,
 )
+from stempede.particles.terms import has_shape
 from stempede.tables import Table
 
 LEAST_IMAGES = 5

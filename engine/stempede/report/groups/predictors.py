@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stempede.particles.terms import HU_FLOORS, TERMS
 from stempede.report.findings import size_field
 from stempede.report.folder import Columns
 from stempede.report.sizes import measure_name
@@ -28,9 +29,6 @@ _PURE = (
     "roundness",
     "contrast",
 )
-# the invariants of a symmetric outline are the noise of its pixels, about this large
-_HU_FLOORS = {1: 1e-3, 2: 1e-4, 3: 1e-4}
-_BOX = ("area_px2", "min_rect_length_px", "min_rect_width_px")
 _TITLES = {
     "contrast": "contrast / noise",
     "convex_area": "convex area",
@@ -78,14 +76,9 @@ def predictors(unit: str) -> tuple[Predictor, ...]:
     return (
         *(sized(m) for m in _SIZES),
         *(Predictor(name, _name(name), (name,)) for name in _PURE),
-        Predictor("rectangularity", "rectangularity", _BOX, _rectangularity),
-        Predictor(
-            "area_per_perimeter2", "area / perimeter²", ("area_px2", "perimeter_px"), _compact
-        ),
-        *(
-            Predictor(f"hu{k}", f"Hu moment {k}, signed log", (f"hu{k}",), _signed_log(floor))
-            for k, floor in _HU_FLOORS.items()
-        ),
+        _term("rectangularity", "rectangularity", "rectangularity"),
+        _term("area_per_perimeter2", "area / perimeter²", "area/perimeter²"),
+        *(_term(k, f"Hu moment {k[2:]}, signed log", f"log {k}") for k in HU_FLOORS),
         Predictor("p", "log10 p, exponent", ("p",), _log10),
         Predictor("d", _TITLES["d"], ("d",)),
         Predictor("l_ratio", "log10 L, elongation", ("l_ratio",), _log10),
@@ -96,26 +89,10 @@ def _name(field: str) -> str:
     return _TITLES.get(field) or measure_name(field)
 
 
-def _rectangularity(area: np.ndarray, length: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the area over that of the least rectangle around the particle."""
-    share: np.ndarray = area / np.where(length * width > 0, length * width, np.nan)
-    return share
-
-
-def _compact(area: np.ndarray, perimeter: np.ndarray) -> np.ndarray:
-    compact: np.ndarray = area / np.where(perimeter > 0, perimeter, np.nan) ** 2
-    return compact
+def _term(name: str, title: str, term: str) -> Predictor:
+    """Return a term that has no size as it is drawn."""
+    return Predictor(name, title, TERMS[term].fields, TERMS[term].compute)
 
 
 def _log10(values: np.ndarray) -> np.ndarray:
     return np.log10(np.where(values > 0, values, np.nan))
-
-
-def _signed_log(floor: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the sign times the logarithm above a floor, which the noise of the pixels makes."""
-
-    def scaled(values: np.ndarray) -> np.ndarray:
-        far: np.ndarray = np.sign(values) * np.log10(1 + np.abs(values) / floor)
-        return far
-
-    return scaled
