@@ -3,6 +3,8 @@ import pytest
 
 from stempede.arrow import from_arrow
 from stempede.errors import ResultsError
+from stempede.particles import group_tables
+from stempede.particles.classify import tables as class_tables
 from stempede.tables import FRAMES, MISSING, PARTICLES, SCHEMAS, Field, Schema, Table, declare
 
 SCHEMA = Schema(
@@ -89,3 +91,11 @@ def test_units_follow_the_suffix():
             for suffix, unit in suffixes.items():
                 if field.name.endswith(suffix) and field.dtype == "float64":
                     assert field.unit == unit, field.name
+
+
+def test_every_field_of_groups_and_classes_says_what_it_is():
+    for module in (group_tables, class_tables):
+        schemas = [v for v in vars(module).values() if isinstance(v, Schema)]
+        assert schemas
+        for schema in schemas:
+            assert [f.name for f in schema.fields if not f.doc] == [], schema.name

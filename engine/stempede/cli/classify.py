@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,23 +11,15 @@ import typer
 
 from stempede.cli.app import (
     AsJson,
-    CalibrationFile,
-    FrameRange,
-    MetadataFile,
-    Pattern,
-    PixelSize,
     Quiet,
     Run,
-    Sample,
-    ScaleBar,
     SetOption,
-    Signal,
     Source,
     app,
     parse_bytes,
-    parse_slice,
 )
 from stempede.cli.measure import Allowed, Device, Memory, Workers, finish
+from stempede.cli.source_options import SourceOptions, open_session, with_source_options
 from stempede.cli.train import train
 from stempede.errors import InputError
 
@@ -116,6 +107,7 @@ def _score(row: dict[str, Any]) -> str:
 
 
 @app.command()
+@with_source_options
 def classify(
     source: Source,
     model: Annotated[Path, typer.Option("--model", help="Folder of a classifier.")],
@@ -130,14 +122,7 @@ def classify(
     any_scale: Annotated[
         bool, typer.Option("--any-scale", help="Use a model learnt in px on calibrated images.")
     ] = False,
-    pixel_size_nm: PixelSize = None,
-    scale_bar_nm: ScaleBar = None,
-    metadata: MetadataFile = None,
-    pattern: Pattern = None,
-    signal: Signal = None,
-    sample: Sample = None,
-    calibration: CalibrationFile = None,
-    frames: FrameRange = None,
+    said: SourceOptions = SourceOptions(),  # noqa: B008 -- frozen
     truth: Truth = None,
     device: Device = "auto",
     workers: Workers = None,
@@ -158,28 +143,13 @@ def classify(
     if out is None:
         raise InputError("classify wants --out for the run of new images; found none; name it")
     from stempede.classification import classifying, refuse_uncalibrated
-    from stempede.session import RunOptions, Session
+    from stempede.session import RunOptions
 
     chosen = classifying(model, recipe, any_scale=any_scale)
-    session = Session.open(
-        source,
-        chosen.set(*assignments) if assignments else chosen,
-        out,
-        RunOptions(device=device, workers=workers, memory_bytes=parse_bytes(memory)),
-        provenance={"command": " ".join(sys.argv)},
-        pixel_size_nm=pixel_size_nm,
-        scale_bar_nm=scale_bar_nm,
-        metadata=metadata,
-        pattern=pattern,
-        signal=signal,
-        sample=sample,
-        calibration=calibration,
-        frames=parse_slice(frames),
-    )
-    if scale_bar_nm is None:
+    options = RunOptions(device=device, workers=workers, memory_bytes=parse_bytes(memory))
+    session = open_session(source, chosen, assignments or [], out, options, said, quiet=quiet)
+    if said.scale_bar_nm is None:
         refuse_uncalibrated(model, session.frames)
-    for note in () if quiet else session.frames.notes:
-        typer.echo(note, err=True)
     judged = partial(_judged, out, model, truth)
     finish(session, quiet=quiet, as_json=as_json, allowed=allow_problems, before_report=judged)
 

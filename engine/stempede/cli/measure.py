@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,24 +11,19 @@ import typer
 
 from stempede.cli.app import (
     AsJson,
-    CalibrationFile,
-    FrameRange,
-    MetadataFile,
-    Pattern,
     PixelSize,
     Quiet,
     RecipeOption,
     Run,
-    Sample,
     ScaleBar,
     SetOption,
     Signal,
     Source,
     app,
     parse_bytes,
-    parse_slice,
 )
 from stempede.cli.progress import Progress
+from stempede.cli.source_options import SourceOptions, open_session, with_source_options
 from stempede.cli.summary import describe, status, summarise
 
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
@@ -49,20 +43,14 @@ Allowed = Annotated[
 
 
 @app.command()
+@with_source_options
 def run(
     source: Source,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; new or empty.")],
     recipe: RecipeOption = "particles",
     assignments: SetOption = None,
     size: Size = None,
-    pixel_size_nm: PixelSize = None,
-    scale_bar_nm: ScaleBar = None,
-    metadata: MetadataFile = None,
-    pattern: Pattern = None,
-    signal: Signal = None,
-    sample: Sample = None,
-    calibration: CalibrationFile = None,
-    frames: FrameRange = None,
+    said: SourceOptions = SourceOptions(),  # noqa: B008 -- frozen
     device: Device = "auto",
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -77,11 +65,10 @@ def run(
 ) -> None:
     """Measure a session: tables, figures and a report into a folder."""
     from stempede.recipe import Recipe
-    from stempede.session import RunOptions, Session
+    from stempede.session import RunOptions
 
     reductions = ("particles.ensemble", "particles.sensitivity") if size else ()
     changes = [*(assignments or []), *(f'{name}.size="{size}"' for name in reductions)]
-    chosen = Recipe.load(recipe)
     options = RunOptions(
         device=device,
         workers=workers,
@@ -89,24 +76,8 @@ def run(
         memory_bytes=parse_bytes(memory),
         keep=maps_of_option(keep),
     )
-    session = Session.open(
-        source,
-        chosen.set(*changes) if changes else chosen,
-        out,
-        options,
-        provenance={"command": " ".join(sys.argv)},
-        pixel_size_nm=pixel_size_nm,
-        scale_bar_nm=scale_bar_nm,
-        metadata=metadata,
-        pattern=pattern,
-        signal=signal,
-        sample=sample,
-        calibration=calibration,
-        frames=parse_slice(frames),
-    )
-    if not quiet:
-        for note in session.frames.notes:
-            typer.echo(note, err=True)
+    chosen = Recipe.load(recipe)
+    session = open_session(source, chosen, changes, out, options, said, quiet=quiet)
     if dry_run:
         typer.echo(
             "\n".join([f"route        {session.pipeline!r}", *session.plan(measure=True).lines()])

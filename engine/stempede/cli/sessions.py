@@ -11,19 +11,13 @@ import typer
 
 from stempede.cli.app import (
     AsJson,
-    CalibrationFile,
-    FrameRange,
-    MetadataFile,
-    Pattern,
-    PixelSize,
     Quiet,
-    Sample,
     ScaleBar,
     Signal,
     app,
-    parse_slice,
 )
 from stempede.cli.progress import Progress
+from stempede.cli.source_options import SourceOptions, with_source_options
 from stempede.errors import InputError
 
 Codec = Annotated[
@@ -32,16 +26,10 @@ Codec = Annotated[
 
 
 @app.command()
+@with_source_options
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="SOURCE... SESSION.zarr")],
-    pixel_size_nm: PixelSize = None,
-    scale_bar_nm: ScaleBar = None,
-    metadata: MetadataFile = None,
-    signal: Signal = None,
-    sample: Sample = None,
-    calibration: CalibrationFile = None,
-    frames: FrameRange = None,
-    pattern: Pattern = None,
+    said: SourceOptions = SourceOptions(),  # noqa: B008 -- frozen
     codec: Codec = "blosc-lz4",
     frames_per_shard: Annotated[
         int | None, typer.Option(min=1, help="Frames per file, for object stores.")
@@ -55,17 +43,7 @@ def ingest(
     if len(paths) < 2:
         raise InputError("ingest wants SOURCE... SESSION.zarr; found one path; name both")
     *sources, destination = paths
-    opened = open_frames(
-        sources if len(sources) > 1 else sources[0],
-        pixel_size_nm=pixel_size_nm,
-        scale_bar_nm=scale_bar_nm,
-        metadata=metadata,
-        pattern=pattern,
-        signal=signal,
-        sample=sample,
-        calibration=calibration,
-        frames=parse_slice(frames),
-    )
+    opened = open_frames(sources if len(sources) > 1 else sources[0], **said.told)
     for note in opened.notes:
         typer.echo(note, err=True)
     with Progress(quiet=quiet, unit="") as progress:

@@ -110,7 +110,7 @@ def _table(comparison: Comparison) -> Html:
         table(
             [heads[k] for k in keep],
             [[_wrapped(row[k], long=k == len(heads) - 1) for k in keep] for row in rows],
-            caption=f"Batch by batch, in the order of Table 1 of Williamson et al. (2022): size is "
+            caption=f"Batch by batch: images, crystals, time, then what was found. Size is "
             f"the {comparison.axis.split(',')[0]}, edge-weighted; groups: share of each.",
             sortable=True,
         ),

@@ -21,7 +21,7 @@ DESCRIBED = (
     "95 % CI, %",
     "groups",
 )
-"""Columns of the batch-to-batch table, in the order of Table 1 of Williamson et al. (2022)."""
+"""Columns of the batch-to-batch table."""
 
 TESTED = (
     "quantity",
