@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from superellipse_drawing import FRAME, SHAPES, labelled
 
@@ -39,6 +39,7 @@ def test_a_drawing_is_the_share_of_each_pixel_inside(shapes):
 
 
 @settings(max_examples=10)
+@example(np.array([[18.0, 20.0, 9.0, 0.0, 6.0, 2.0, 2.0]]), 0, 0)  # has a level edge
 @given(shapes_drawn, st.integers(-9, 9), st.integers(-9, 9))
 def test_a_drawing_equals_the_reference_wherever_it_is_cut_off(shapes, dy, dx):
     moved = shapes + np.array([dy, dx, 0, 0, 0, 0, 0])

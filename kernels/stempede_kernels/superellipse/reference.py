@@ -72,6 +72,7 @@ def render(shapes: Floats, size: int) -> NDArray[np.float32]:
         y1, x1 = np.roll(y, -1), np.roll(x, -1)
         for row in range(size):
             crossing = (np.minimum(y, y1) < row + 0.5) & (np.maximum(y, y1) > row - 0.5)
+            crossing &= y != y1
             share = np.zeros(size)
             for a, b, c, d in zip(y[crossing], x[crossing], y1[crossing], x1[crossing]):
                 top, bottom = np.clip([a, c], row - 0.5, row + 0.5)
