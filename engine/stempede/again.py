@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stempede.backend import Backend
+from stempede.backend import Backend, one_order_of_sums
 from stempede.chunk import Chunk, Measuring
 from stempede.errors import ResultsError
 from stempede.frames import Frames
@@ -57,7 +57,8 @@ def reduced(
             tables |= again(reduction.again(tables), str(reduction.name))  # type: ignore[attr-defined]
         try:
             on_device = isinstance(reduction, OnDevice)
-            made = reduction(tables, backend) if on_device else reduction(tables)
+            with one_order_of_sums():
+                made = reduction(tables, backend) if on_device else reduction(tables)
         except Exception as error:
             raise ResultsError(
                 f"all frames are measured, but '{reduction.name}' failed "

@@ -8,9 +8,10 @@ it chose and why; an explicit ``gpu`` fails where it cannot be had.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,19 @@ from stempede.errors import BackendError
 log = logging.getLogger("stempede")
 
 DEVICES = ("auto", "cpu", "gpu")
+
+
+@contextlib.contextmanager
+def one_order_of_sums() -> Iterator[None]:
+    """Hold the linear algebra libraries to one thread, so that numbers never depend on cores.
+
+    Threads would cut a sum by their number. The matrices here are small; kernels and workers
+    are what keeps the cores busy.
+    """
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 @dataclass

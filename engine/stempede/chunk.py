@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stempede.backend import Backend, Ledger
+from stempede.backend import Backend, Ledger, one_order_of_sums
 from stempede.frames import Batch, Frames, Problem
 from stempede.pipeline import Outcome, Pipeline, Spec, merged
 from stempede.route import items_of
@@ -81,11 +81,12 @@ class Measuring:
     def compute(self, chunk: Chunk, loaded: tuple[Batch | None, float]) -> dict[str, Any]:
         """Measure a chunk, write its parts, return its summary."""
         batch, seconds = loaded
-        if batch is None:
-            outcome, ledger = self._carefully(chunk)
-        else:
-            outcome = self._pipeline.measure(chunk.frames, batch, self.keep)
-            ledger = batch.backend.ledger
+        with one_order_of_sums():
+            if batch is None:
+                outcome, ledger = self._carefully(chunk)
+            else:
+                outcome = self._pipeline.measure(chunk.frames, batch, self.keep)
+                ledger = batch.backend.ledger
         results = door("results")(self.run)
         started = time.perf_counter()
         for name, maps in outcome.maps.items():
