@@ -9,8 +9,10 @@ import pytest
 import threadpoolctl
 from hypothesis import settings
 
-# the first example of a kernel compiles it
-settings.register_profile("stempede", deadline=None)
+# no deadline: the first example of a kernel compiles it. The same examples every time, so that
+# a failure means the change at hand; `--hypothesis-profile=explore` looks for new ones
+settings.register_profile("stempede", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("stempede")
 
 ROOT = Path(__file__).resolve().parents[1]
