@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from stempede.errors import InputError
-from stempede.simulate import crop_images as images
+from stempede.simulate.crop_images import draw_images
+from stempede.simulate.crop_regions import Raster, draw_regions
+from stempede.simulate.rows import Rows
 from stempede.simulate.superellipse import radius
 
 SIZE = 44
@@ -33,13 +35,12 @@ SIZE_RANGE_PX = (12.0, 200.0)
 """Longer side of a particle's box in its image, log-uniform, pixels."""
 
 _ANGLES = 1440
-_LEAST_SIDE_PX, _LEAST_AREA_PX2 = 9.0, 40.0
-# contrast to noise of a whole region that a segmenter takes for one
-_LEAST_EVIDENCE = 50.0
+# crops that are exposed together: few enough that their rasters stay in the cache
+_TOGETHER = 64
 
 
 @dataclass(frozen=True)
-class Crops:
+class Crops(Rows):
     """Crops and their truth; all arrays have n rows.
 
     Parameters
@@ -63,12 +64,6 @@ class Crops:
     angle_rad: np.ndarray
     size_px: np.ndarray
     contrast: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.p)
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Crops:
-        return Crops(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 def training_crops(
@@ -112,39 +107,39 @@ def training_crops(
             parts.append(part)
             if progress is not None:
                 progress(min(len(parts) * BLOCK, n), n)
-    whole = Crops(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Crops)))
+    whole = Crops.joined(parts)
     return whole[first - start * BLOCK : first - start * BLOCK + n]
 
 
 def draw_block(seed: int, block: int) -> Crops:
     """Draw the ``BLOCK`` crops of one block."""
-    rng = np.random.default_rng([seed, block])
+    rng = np.random.Generator(np.random.SFC64([seed, block]))
+    raster = Raster.draw(rng, SIZE_RANGE_PX)
     parts: list[Crops] = []
-    raster = images.Raster.draw(rng, SIZE_RANGE_PX)
+    missing = BLOCK
     # a fifth of them or so are too faint or too thin to be found as a region
-    while (missing := BLOCK - sum(map(len, parts))) > 0:
-        parts.append(_draw_candidates(rng, raster, missing + missing // 4 + 4))
-    return Crops(
-        *(np.concatenate([getattr(p, f.name) for p in parts])[:BLOCK] for f in fields(Crops))
-    )
+    while missing > 0:
+        tried = min(missing + missing // 4 + 4, _TOGETHER)
+        parts.append(_draw_some(rng, raster, tried)[:missing])
+        missing -= len(parts[-1])
+    return Crops.joined(parts)
 
 
-def _draw_candidates(rng: np.random.Generator, raster: images.Raster, n: int) -> Crops:
-    """Draw n particles on one raster and keep those that would be found as a region."""
-    p = _log_uniform(rng, P_RANGE, n)
+def _draw_some(rng: np.random.Generator, raster: Raster, n: int) -> Crops:
+    """Draw n particles on one raster, and the crops of those that would be found as a region."""
+    p, l_ratio = _log_uniform(rng, P_RANGE, n), _log_uniform(rng, L_RANGE, n)
     d = rng.integers(D_RANGE[0], D_RANGE[1] + 1, n).astype(np.float64)
-    l_ratio = _log_uniform(rng, L_RANGE, n)
     angle = rng.uniform(0.0, 2 * np.pi, n)
-    u = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
-    outline = radius(u - angle[:, None], p[:, None], d[:, None], l_ratio[:, None])
-    scale_px, pixel_px, offset_px = raster.scales(rng, outline, u, n)
-    body = images.draw_bodies(raster, rng, outline * scale_px[:, None], offset_px)
-    scene = images.expose(raster, rng, body, pixel_px)
-    crops, box_px = images.cut(rng, scene, pixel_px, SIZE)
-    side_px, area_px2 = box_px * pixel_px, scene.mask.sum(axis=(1, 2)) * pixel_px**2
-    found = (side_px >= _LEAST_SIDE_PX) & (area_px2 >= _LEAST_AREA_PX2) & (box_px <= raster.most_px)
-    found &= body.contrast * np.sqrt(area_px2) >= _LEAST_EVIDENCE
-    return Crops(crops, p, d, l_ratio, angle, side_px, body.contrast)[found]
+    u = np.arange(_ANGLES) * (2 * np.pi / _ANGLES) - angle[:, None]
+    shape = (values.astype(np.float32)[:, None] for values in (p, d, l_ratio))
+    regions = draw_regions(raster, rng, radius(u.astype(np.float32), *shape))
+    found = np.flatnonzero(regions.found(raster))
+    regions = regions[found]
+    size_px = regions.side_px * regions.pixel_px
+    images = draw_images(raster, rng, regions, SIZE)
+    return Crops(
+        images, p[found], d[found], l_ratio[found], angle[found], size_px, regions.contrast
+    )
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float], n: int) -> np.ndarray:
