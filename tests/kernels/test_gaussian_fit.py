@@ -6,7 +6,7 @@ from gaussian_frames import angle_between, gaussians, lattice, rough
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stempede_kernels.gaussian_fit import State, cpu, fit_gaussians
+from stempede_kernels.gaussian_fit import State, fit_gaussians
 
 FRAME, TRUTH, START = lattice(3, 4)
 HERE = np.zeros(len(TRUTH), np.int64)
@@ -104,7 +104,7 @@ def test_threads_and_blocks_change_nothing(monkeypatch):
     said = []
     # 90 fits are one block where one thread runs, else two
     for threads in (1, 2):
-        monkeypatch.setattr(cpu, "get_num_threads", lambda n=threads: n)
+        monkeypatch.setattr("stempede_kernels.threads.get_num_threads", lambda n=threads: n)
         said.append(fit(frame, start))
     np.testing.assert_array_equal(said[0].parameters, said[1].parameters)
     np.testing.assert_array_equal(said[0].errors, said[1].errors)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops_table
 
-from stempede_kernels.regions import FEATURES, cpu, reference, regions
+from stempede_kernels.regions import FEATURES, reference, regions
 
 SKIMAGE = {
     "label": "label",
@@ -252,7 +252,7 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     images = np.random.default_rng(0).normal(5, 1, labels.shape).astype(np.float32)
     results = []
     for threads in (1, 2):
-        monkeypatch.setattr(cpu, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr("stempede_kernels.threads.get_num_threads", lambda n=threads: n)
         results.append(regions(labels, images))
     for name, column in results[0].items():
         np.testing.assert_array_equal(column, results[1][name], err_msg=name)

@@ -1,8 +1,10 @@
 """Two-scan exact distance transform for host arrays."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from stempede_kernels.threads import spread
 
 # columns of one strip; a strip of 2048 rows stays in a second-level cache
 STRIP_PX = 64
@@ -11,24 +13,13 @@ STRIP_PX = 64
 def distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Measure a batch ``(b, y, x)``."""
     result = np.empty(mask.shape, np.float32)
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(mask) == 1 or get_num_threads() == 1:
-        _measure_serial(mask, result)
-    else:
-        _measure_parallel(mask, result)
+    spread(_measure_frames, len(mask), mask, result)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _measure_serial(mask, result):
-    for frame in range(mask.shape[0]):
-        _scan_columns(mask[frame], result[frame])
-        _scan_rows(mask[frame], result[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _measure_parallel(mask, result):
-    for frame in prange(mask.shape[0]):
+def _measure_frames(begin, end, mask, result):
+    for frame in range(begin, end):
         _scan_columns(mask[frame], result[frame])
         _scan_rows(mask[frame], result[frame])
 

@@ -3,11 +3,9 @@
 from math import ceil, floor
 
 import numpy as np
-from numba import get_num_threads, prange
 
 from stempede_kernels.frame_fit.profile_cpu import (
-    BAND,
-    parallel,
+    in_bands,
     plain,
     profile,
     second_powers,
@@ -18,37 +16,15 @@ from stempede_kernels.frame_fit.profile_cpu import (
 def squares(weight, gaussians, centres, radius, active):
     """Return (n, 3, 3) sums of weight times squared profile times slopes."""
     sums = np.zeros((len(gaussians), 3, 3))
-    if get_num_threads() == 1:
-        _squares_some(0, len(gaussians), weight, gaussians, centres, radius, active, sums)
-    else:
-        _squares_parallel(weight, gaussians, centres, radius, active, sums)
+    in_bands(_squares_some, len(gaussians), weight, gaussians, centres, radius, active, sums)
     return sums
 
 
 def products(weight, gaussians, anchors, radius, pairs):
     """Return (c, 3, 3) sums of weight times both profiles of a pair times their slopes."""
     sums = np.zeros((len(pairs), 3, 3))
-    if get_num_threads() == 1:
-        _products_some(0, len(pairs), weight, gaussians, anchors, radius, pairs, sums)
-    else:
-        _products_parallel(weight, gaussians, anchors, radius, pairs, sums)
+    in_bands(_products_some, len(pairs), weight, gaussians, anchors, radius, pairs, sums)
     return sums
-
-
-@parallel
-def _squares_parallel(weight, gaussians, centres, radius, active, sums):
-    n = len(gaussians)
-    for band in prange((n + BAND - 1) // BAND):
-        end = min(band * BAND + BAND, n)
-        _squares_some(band * BAND, end, weight, gaussians, centres, radius, active, sums)
-
-
-@parallel
-def _products_parallel(weight, gaussians, anchors, radius, pairs, sums):
-    n = len(pairs)
-    for band in prange((n + BAND - 1) // BAND):
-        end = min(band * BAND + BAND, n)
-        _products_some(band * BAND, end, weight, gaussians, anchors, radius, pairs, sums)
 
 
 @plain

@@ -7,15 +7,13 @@ and turned into logarithmic slopes at the end.
 from math import ceil, floor
 
 import numpy as np
-from numba import get_num_threads, prange
 
 from stempede_kernels.frame_fit.blocks_cpu import products, squares
 from stempede_kernels.frame_fit.places_cpu import place_gains
 from stempede_kernels.frame_fit.profile_cpu import (
-    BAND,
     first_powers,
     fused,
-    parallel,
+    in_bands,
     plain,
     profile,
     second_powers,
@@ -42,30 +40,21 @@ __all__ = [
 def draw(gaussians, centres, radius, forms, shape):
     """Return (k, h, w) sums of profiles times forms."""
     images = np.zeros((forms.shape[1], *shape))
-    if get_num_threads() == 1:
-        _draw_rows(0, shape[0], gaussians, centres, radius, forms, images)
-    else:
-        _draw_parallel(gaussians, centres, radius, forms, images)
+    in_bands(_draw_rows, shape[0], gaussians, centres, radius, forms, images)
     return images
 
 
 def gather(images, gaussians, centres, radius, active):
     """Return (n, k, 3) sums of images times profile and slopes."""
     sums = np.zeros((len(gaussians), len(images), 3))
-    if get_num_threads() == 1:
-        _gather_some(0, len(gaussians), images, gaussians, centres, radius, active, sums)
-    else:
-        _gather_parallel(images, gaussians, centres, radius, active, sums)
+    in_bands(_gather_some, len(gaussians), images, gaussians, centres, radius, active, sums)
     return sums
 
 
 def row_sums(image, gaussians, centres, radius, active):
     """Return (n, r, 3) sums over each row of an image times profile and slopes."""
     sums = np.zeros((len(gaussians), 2 * floor(radius) + 1, 3))
-    if get_num_threads() == 1:
-        _rows_some(0, len(gaussians), image, gaussians, centres, radius, active, sums)
-    else:
-        _rows_parallel(image, gaussians, centres, radius, active, sums)
+    in_bands(_rows_some, len(gaussians), image, gaussians, centres, radius, active, sums)
     return sums
 
 
@@ -74,12 +63,9 @@ def under_columns(image, gaussians, centres, radius, active, spacing):
     across = int(2 * radius / spacing) + 3
     first = np.maximum(np.floor((centres - radius) / spacing), 0).astype(np.int64)
     sums = np.zeros((len(gaussians), across, across, 3))
-    if get_num_threads() == 1:
-        _under_some(
-            0, len(gaussians), image, gaussians, centres, radius, active, spacing, first, sums
-        )
-    else:
-        _under_parallel(image, gaussians, centres, radius, active, spacing, first, sums)
+    in_bands(
+        _under_some, len(gaussians), image, gaussians, centres, radius, active, spacing, first, sums
+    )
     return first, sums
 
 
@@ -98,38 +84,6 @@ def mark(valid, anchors, radius, active):
     used = np.zeros(valid.shape, np.bool_)
     _mark(valid, anchors, radius, active, used)
     return used
-
-
-@parallel
-def _draw_parallel(gaussians, centres, radius, forms, images):
-    height = images.shape[1]
-    for band in prange((height + BAND - 1) // BAND):
-        end = min(band * BAND + BAND, height)
-        _draw_rows(band * BAND, end, gaussians, centres, radius, forms, images)
-
-
-@parallel
-def _gather_parallel(images, gaussians, centres, radius, active, sums):
-    n = len(gaussians)
-    for band in prange((n + BAND - 1) // BAND):
-        end = min(band * BAND + BAND, n)
-        _gather_some(band * BAND, end, images, gaussians, centres, radius, active, sums)
-
-
-@parallel
-def _rows_parallel(image, gaussians, centres, radius, active, sums):
-    n = len(gaussians)
-    for band in prange((n + BAND - 1) // BAND):
-        end = min(band * BAND + BAND, n)
-        _rows_some(band * BAND, end, image, gaussians, centres, radius, active, sums)
-
-
-@parallel
-def _under_parallel(image, gaussians, centres, radius, active, spacing, first, sums):
-    n = len(gaussians)
-    for band in prange((n + BAND - 1) // BAND):
-        begin, end = band * BAND, min(band * BAND + BAND, n)
-        _under_some(begin, end, image, gaussians, centres, radius, active, spacing, first, sums)
 
 
 @fused

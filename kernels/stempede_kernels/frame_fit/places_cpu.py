@@ -3,10 +3,11 @@
 from math import exp, log, pi
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
+
+from stempede_kernels.threads import spread
 
 _plain = njit(cache=True, nogil=True, error_model="numpy")
-_parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 LEAST = 0.02
 """Electrons below which a pixel of a counted frame holds none."""
@@ -18,18 +19,13 @@ _SMALL = 1e-3
 def place_gains(pixels, observed, without, places, light, sigma, noise):
     """Return (k, s, g) log-likelihoods gained by columns at places."""
     found = np.zeros((len(observed), light.shape[1], places.shape[1]))
-    arguments = (pixels, observed, without, places, light, sigma, noise, found)
-    if get_num_threads() == 1:
-        for k in range(len(observed)):
-            _one(k, *arguments)
-    else:
-        _all(*arguments)
+    spread(_some, len(observed), pixels, observed, without, places, light, sigma, noise, found)
     return found
 
 
-@_parallel
-def _all(pixels, observed, without, places, light, sigma, noise, found):
-    for k in prange(len(observed)):
+@_plain
+def _some(begin, end, pixels, observed, without, places, light, sigma, noise, found):
+    for k in range(begin, end):
         _one(k, pixels, observed, without, places, light, sigma, noise, found)
 
 

@@ -3,20 +3,22 @@
 A row is drawn from three exponentials; sums are taken of powers of the distance along it.
 """
 
+from functools import partial
 from math import ceil, exp, floor, pi, sqrt
 
 import numpy as np
 from numba import njit
 
-BAND = 32
-"""Rows, or columns, that one thread takes at a time."""
+from stempede_kernels.threads import spread
+
+# a thread takes that many rows, or columns, at a time
+in_bands = partial(spread, at_once=32)
 
 # sums may be reordered by the compiler, once and for all; NaN stay
 _FAST = {"contract", "reassoc", "nsz"}
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
 fused = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 
 @plain

@@ -1,13 +1,14 @@
 """A bilinear surface on square cells, and sums against it, on the CPU."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
+
+from stempede_kernels.threads import spread
 
 _FAST = {"contract", "reassoc", "nsz"}
 
 _plain = njit(cache=True, nogil=True, error_model="numpy")
 _fused = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-_parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 
 def surface(levels, spacing, shape):
@@ -24,11 +25,7 @@ def corner_sums(images, spacing):
     bounds_y, dy = _cells(images.shape[1], spacing)
     bounds_x, dx = _cells(images.shape[2], spacing)
     sums = np.zeros((len(images), len(bounds_y) - 1, len(bounds_x) - 1, 2, 2))
-    if get_num_threads() == 1:
-        for row in range(sums.shape[1]):
-            _sum_row(row, images, bounds_y, dy, bounds_x, dx, sums)
-    else:
-        _sum_parallel(images, bounds_y, dy, bounds_x, dx, sums)
+    spread(_sum_rows, sums.shape[1], images, bounds_y, dy, bounds_x, dx, sums)
     return sums
 
 
@@ -37,11 +34,7 @@ def corner_products(weight, spacing):
     bounds_y, dy = _cells(weight.shape[0], spacing)
     bounds_x, dx = _cells(weight.shape[1], spacing)
     sums = np.zeros((len(bounds_y) - 1, len(bounds_x) - 1, 4, 4))
-    if get_num_threads() == 1:
-        for row in range(len(sums)):
-            _product_row(row, weight, bounds_y, dy, bounds_x, dx, sums)
-    else:
-        _product_parallel(weight, bounds_y, dy, bounds_x, dx, sums)
+    spread(_product_rows, len(sums), weight, bounds_y, dy, bounds_x, dx, sums)
     return sums
 
 
@@ -65,15 +58,15 @@ def _surface(levels, bounds_y, dy, bounds_x, dx, image):
                     image[y, x] = (1 - dx[x]) * left + dx[x] * right
 
 
-@_parallel
-def _sum_parallel(images, bounds_y, dy, bounds_x, dx, sums):
-    for row in prange(sums.shape[1]):
+@_plain
+def _sum_rows(begin, end, images, bounds_y, dy, bounds_x, dx, sums):
+    for row in range(begin, end):
         _sum_row(row, images, bounds_y, dy, bounds_x, dx, sums)
 
 
-@_parallel
-def _product_parallel(weight, bounds_y, dy, bounds_x, dx, sums):
-    for row in prange(len(sums)):
+@_plain
+def _product_rows(begin, end, weight, bounds_y, dy, bounds_x, dx, sums):
+    for row in range(begin, end):
         _product_row(row, weight, bounds_y, dy, bounds_x, dx, sums)
 
 

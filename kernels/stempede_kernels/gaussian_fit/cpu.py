@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, prange
 
 from stempede_kernels.gaussian_fit.conclude import (
     DEVIANCE,
@@ -41,10 +40,10 @@ from stempede_kernels.gaussian_fit.window import (
     borrow_scratch,
     cut,
     draw,
-    parallel,
     plain,
     scratch,
 )
+from stempede_kernels.threads import spread
 
 CONVERGED, MAX_ITERATIONS, SINGULAR, OUT_OF_WINDOW = 1, 2, 3, 4
 BLOCK = 64
@@ -64,21 +63,11 @@ def fit(images: Any, task: Task, rule: Rule, result: Answer) -> None:
     """
     if not all(array.flags.c_contiguous for array in (images, *task, *result)):
         raise ValueError("all arrays must be C-contiguous; pass numpy.ascontiguousarray of them")
-    if len(task.chosen) <= BLOCK or get_num_threads() == 1:
-        _fit_block(images, 0, len(task.chosen), task, rule, result)
-    else:
-        _fit_parallel(images, task, rule, result)
-
-
-@parallel
-def _fit_parallel(images, task, rule, result):
-    n = len(task.chosen)
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        _fit_block(images, block * BLOCK, min(block * BLOCK + BLOCK, n), task, rule, result)
+    spread(_fit_block, len(task.chosen), images, task, rule, result, at_once=BLOCK)
 
 
 @plain
-def _fit_block(images, begin, end, task, rule, result):
+def _fit_block(begin, end, images, task, rule, result):
     own_s, own_m, own_e = scratch(rule.window), moments(), system()
     s, m, e = borrow_scratch(own_s), borrow_moments(own_m), borrow_system(own_e)
     pixels, work, into = borrow(images), _borrow_task(task), _borrow_answer(result)

@@ -18,7 +18,6 @@ FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 plain = njit(cache=True, nogil=True, error_model="numpy")
 fused = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 inlined = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST, inline="always")
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

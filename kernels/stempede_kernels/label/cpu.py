@@ -1,8 +1,10 @@
 """Run-based two-pass labelling for host arrays."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from stempede_kernels.threads import spread
 
 
 def label(
@@ -13,11 +15,7 @@ def label(
     counts = np.zeros(len(mask), np.int32)
     ones = mask.view(np.uint8)
     reach = connectivity - 1
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(mask) == 1 or get_num_threads() == 1:
-        _label_serial(ones, reach, labels, counts)
-    else:
-        _label_parallel(ones, reach, labels, counts)
+    spread(_label_frames, len(mask), ones, reach, labels, counts)
     return labels, counts
 
 
@@ -25,22 +23,13 @@ def renumber(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.i
     """Renumber a batch ``(b, y, x)``."""
     numbered = np.zeros(labels.shape, np.int32)
     counts = np.zeros(len(labels), np.int32)
-    if len(labels) == 1 or get_num_threads() == 1:
-        _renumber_serial(labels, numbered, counts)
-    else:
-        _renumber_parallel(labels, numbered, counts)
+    spread(_renumber_frames, len(labels), labels, numbered, counts)
     return numbered, counts
 
 
 @njit(cache=True, nogil=True)
-def _renumber_serial(labels, numbered, counts):
-    for frame in range(labels.shape[0]):
-        counts[frame] = _renumber_frame(labels[frame], numbered[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _renumber_parallel(labels, numbered, counts):
-    for frame in prange(labels.shape[0]):
+def _renumber_frames(begin, end, labels, numbered, counts):
+    for frame in range(begin, end):
         counts[frame] = _renumber_frame(labels[frame], numbered[frame])
 
 
@@ -62,14 +51,8 @@ def _renumber_frame(labels, numbered):
 
 
 @njit(cache=True, nogil=True)
-def _label_serial(mask, reach, labels, counts):
-    for frame in range(mask.shape[0]):
-        counts[frame] = _label_frame(mask[frame], reach, labels[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _label_parallel(mask, reach, labels, counts):
-    for frame in prange(mask.shape[0]):
+def _label_frames(begin, end, mask, reach, labels, counts):
+    for frame in range(begin, end):
         counts[frame] = _label_frame(mask[frame], reach, labels[frame])
 
 

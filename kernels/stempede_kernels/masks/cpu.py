@@ -1,10 +1,11 @@
 """Masks of host arrays changed region by region, over runs of pixels."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.label.cpu import label_runs, rows_of_runs
+from stempede_kernels.threads import spread
 
 Masks = NDArray[np.bool_]
 
@@ -34,23 +35,13 @@ def drop_small(mask: Masks, least_px: int, connectivity: int) -> Masks:
 def _select(mask: Masks, other: Masks, rule: int, size_px: int, connectivity: int) -> Masks:
     kept = np.zeros(mask.shape, np.bool_)
     ones, reach = mask.view(np.uint8), connectivity - 1
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(mask) == 1 or get_num_threads() == 1:
-        _select_serial(ones, other, rule, size_px, reach, kept)
-    else:
-        _select_parallel(ones, other, rule, size_px, reach, kept)
+    spread(_select_frames, len(mask), ones, other, rule, size_px, reach, kept)
     return kept
 
 
 @njit(cache=True, nogil=True)
-def _select_serial(mask, other, rule, size_px, reach, kept):
-    for frame in range(mask.shape[0]):
-        _select_frame(mask[frame], other[frame], rule, size_px, reach, kept[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _select_parallel(mask, other, rule, size_px, reach, kept):
-    for frame in prange(mask.shape[0]):
+def _select_frames(begin, end, mask, other, rule, size_px, reach, kept):
+    for frame in range(begin, end):
         _select_frame(mask[frame], other[frame], rule, size_px, reach, kept[frame])
 
 

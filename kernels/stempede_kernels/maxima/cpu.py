@@ -1,10 +1,11 @@
 """Regional maxima and their dynamics for host arrays, by basins and the saddles between them."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.label.cpu import group_by_region, label_runs, rows_of_runs
+from stempede_kernels.threads import spread
 
 # a key has the level in its upper half and the place, last first, in its lower half
 PLACE_BITS = 32
@@ -27,23 +28,13 @@ def label_h_maxima(
     counts = np.zeros(len(mask), np.int32)
     ones = mask.view(np.uint8)
     reach = connectivity - 1
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(mask) == 1 or get_num_threads() == 1:
-        _mark_serial(height, ones, h, h_relative, reach, markers, counts)
-    else:
-        _mark_parallel(height, ones, h, h_relative, reach, markers, counts)
+    spread(_mark_frames, len(mask), height, ones, h, h_relative, reach, markers, counts)
     return markers, counts
 
 
 @njit(cache=True, nogil=True)
-def _mark_serial(height, mask, h, h_relative, reach, markers, counts):
-    for k in range(mask.shape[0]):
-        counts[k] = _mark_frame(height[k], mask[k], h[k], h_relative[k], reach, markers[k])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _mark_parallel(height, mask, h, h_relative, reach, markers, counts):
-    for k in prange(mask.shape[0]):
+def _mark_frames(begin, end, height, mask, h, h_relative, reach, markers, counts):
+    for k in range(begin, end):
         counts[k] = _mark_frame(height[k], mask[k], h[k], h_relative[k], reach, markers[k])
 
 

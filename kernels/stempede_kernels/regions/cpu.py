@@ -1,13 +1,18 @@
 """Sums of every region of host arrays: runs are found once, then regions are independent."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 
 from stempede_kernels.regions import hull
 from stempede_kernels.regions.holes import hole_area
 from stempede_kernels.regions.sums import STEP_CLASSES, WINDOW_CODES, Runs, Sums, number_regions
+from stempede_kernels.threads import spread
 
 _STRIDE = 16
+
+LINES = 256
+REGIONS = 32
+"""Lines and regions that a thread takes at a time."""
 
 
 def accumulate(labels, images, background, valid, ring_gap_px, ring_width_px, _count):
@@ -30,12 +35,11 @@ def find_runs(labels):
         If a label is negative.
     """
     lines = labels.reshape(-1, labels.shape[2])
-    parallel = get_num_threads() > 1
     begin = np.zeros(len(lines) + 1, np.int64)
-    (_count_runs_parallel if parallel else _count_runs_serial)(lines, begin[1:])
+    spread(_count_runs, len(lines), lines, begin[1:], at_once=LINES)
     np.cumsum(begin, out=begin)
     starts, stops, label = np.empty((3, begin[-1]), np.int64)
-    (_list_runs_parallel if parallel else _list_runs_serial)(lines, begin, starts, stops, label)
+    spread(_list_runs, len(lines), lines, begin, starts, stops, label, at_once=LINES)
     line = np.repeat(np.arange(len(lines)), np.diff(begin))
     return order_runs(line, starts, stops, label, labels.shape[1])
 
@@ -55,14 +59,8 @@ def order_runs(line, starts, stops, label, height):
 
 
 @njit(cache=True, nogil=True)
-def _count_runs_serial(lines, counts):
-    for line in range(lines.shape[0]):
-        counts[line] = _count_line(lines[line])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _count_runs_parallel(lines, counts):
-    for line in prange(lines.shape[0]):
+def _count_runs(first, last, lines, counts):
+    for line in range(first, last):
         counts[line] = _count_line(lines[line])
 
 
@@ -75,14 +73,8 @@ def _count_line(line):
 
 
 @njit(cache=True, nogil=True)
-def _list_runs_serial(lines, begin, starts, stops, label):
-    for line in range(lines.shape[0]):
-        _list_line(lines[line], begin[line], begin[line + 1], starts, stops, label)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _list_runs_parallel(lines, begin, starts, stops, label):
-    for line in prange(lines.shape[0]):
+def _list_runs(first, last, lines, begin, starts, stops, label):
+    for line in range(first, last):
         _list_line(lines[line], begin[line], begin[line + 1], starts, stops, label)
 
 
@@ -134,25 +126,17 @@ def _sort_runs(region, row, starts, stops, begin, rows, firsts, lasts, box):
 
 def outline(runs, sums):
     """Fill moments, 2 x 2 configurations and boundary steps."""
-    loop = _outline_parallel if get_num_threads() > 1 else _outline_serial
-    loop(
+    spread(
+        _outline_regions, len(runs),
         runs.begin, runs.rows, runs.starts, runs.stops, runs.box,
         sums.moments, sums.windows, sums.steps,
+        at_once=REGIONS,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _outline_serial(begin, rows, starts, stops, box, moments, windows, steps):
-    for k in range(len(box)):
-        part = slice(begin[k], begin[k + 1])
-        _outline_region(
-            rows[part], starts[part], stops[part], box[k], moments[k], windows[k], steps[k]
-        )
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _outline_parallel(begin, rows, starts, stops, box, moments, windows, steps):
-    for k in prange(len(box)):
+def _outline_regions(first, last, begin, rows, starts, stops, box, moments, windows, steps):
+    for k in range(first, last):
         part = slice(begin[k], begin[k + 1])
         _outline_region(
             rows[part], starts[part], stops[part], box[k], moments[k], windows[k], steps[k]
@@ -229,25 +213,17 @@ def _count_pixel(mask, y, x, windows, steps):
 
 def envelope(runs, sums):
     """Fill filled and convex area, the convex image's boundary steps and the calipers."""
-    loop = _envelope_parallel if get_num_threads() > 1 else _envelope_serial
-    loop(
+    spread(
+        _envelope_regions, len(runs),
         runs.begin, runs.rows, runs.starts, runs.stops, runs.box,
         sums.areas, sums.hull_steps, sums.calipers,
+        at_once=REGIONS,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _envelope_serial(begin, rows, starts, stops, box, areas, steps, calipers):
-    for k in range(len(box)):
-        part = slice(begin[k], begin[k + 1])
-        _envelope_region(
-            rows[part], starts[part], stops[part], box[k], areas[k], steps[k], calipers[k]
-        )
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _envelope_parallel(begin, rows, starts, stops, box, areas, steps, calipers):
-    for k in prange(len(box)):
+def _envelope_regions(first, last, begin, rows, starts, stops, box, areas, steps, calipers):
+    for k in range(first, last):
         part = slice(begin[k], begin[k + 1])
         _envelope_region(
             rows[part], starts[part], stops[part], box[k], areas[k], steps[k], calipers[k]
@@ -276,40 +252,41 @@ def _envelope_region(rows, starts, stops, box, areas, steps, calipers):
 
 def light(runs, labels, images, background, valid, ring_gap_px, ring_width_px, sums):
     """Fill sum and count of the pixels inside, and of the local background."""
-    loop = _light_parallel if get_num_threads() > 1 else _light_serial
     absent = np.zeros((0, 0, 0), np.float32)
-    loop(
+    spread(
+        _light_regions, len(runs),
         runs.begin, runs.rows, runs.starts, runs.stops, runs.box, runs.frame, labels, images,
         absent if background is None else background,
         absent.astype(np.bool_) if valid is None else valid,
-        ring_gap_px, ring_width_px, sums,
+        (ring_gap_px, ring_width_px), sums,
+        at_once=REGIONS,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _light_serial(
-    begin, rows, starts, stops, box, frame, labels, images, background, valid, gap, width, sums
+def _light_regions(
+    first,
+    last,
+    begin,
+    rows,
+    starts,
+    stops,
+    box,
+    frame,
+    labels,
+    images,
+    background,
+    valid,
+    ring_px,
+    sums,
 ):
-    for k in range(len(box)):
+    for k in range(first, last):
         part, f = slice(begin[k], begin[k + 1]), frame[k]
         _add_inside(rows[part], starts[part], stops[part], images[f], sums[k, :2])
         if len(background):
             _add_inside(rows[part], starts[part], stops[part], background[f], sums[k, 2:])
         else:
-            ring = _ring(rows[part], starts[part], stops[part], box[k], gap, width)
-            _add_ring(ring, box[k], gap + width, f, labels, images, valid, sums[k, 2:])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _light_parallel(
-    begin, rows, starts, stops, box, frame, labels, images, background, valid, gap, width, sums
-):
-    for k in prange(len(box)):
-        part, f = slice(begin[k], begin[k + 1]), frame[k]
-        _add_inside(rows[part], starts[part], stops[part], images[f], sums[k, :2])
-        if len(background):
-            _add_inside(rows[part], starts[part], stops[part], background[f], sums[k, 2:])
-        else:
+            gap, width = ring_px
             ring = _ring(rows[part], starts[part], stops[part], box[k], gap, width)
             _add_ring(ring, box[k], gap + width, f, labels, images, valid, sums[k, 2:])
 

@@ -1,8 +1,10 @@
 """Separable means for host arrays: rows and columns as sums of shifted lines."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from stempede_kernels.threads import spread
 
 # products may be fused with sums; nothing that would lose a NaN or an infinity
 FAST = {"contract"}
@@ -11,45 +13,26 @@ FAST = {"contract"}
 def gaussian(images: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weigh a batch ``(b, y, x)`` by the distance along each axis."""
     result = np.empty_like(images)
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(images) == 1 or get_num_threads() == 1:
-        _gaussian_serial(images, weights, result)
-    else:
-        _gaussian_parallel(images, weights, result)
+    spread(_weigh_frames, len(images), images, weights, result)
     return result
 
 
 def box_mean(images: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """Average a batch ``(b, y, x)`` over square windows."""
     result = np.empty_like(images)
-    if len(images) == 1 or get_num_threads() == 1:
-        _box_serial(images, radius, result)
-    else:
-        _box_parallel(images, radius, result)
+    spread(_average_frames, len(images), images, radius, result)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _gaussian_serial(images, weights, result):
-    for frame in range(images.shape[0]):
-        _weigh_frame(images[frame], weights, result[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _gaussian_parallel(images, weights, result):
-    for frame in prange(images.shape[0]):
+def _weigh_frames(begin, end, images, weights, result):
+    for frame in range(begin, end):
         _weigh_frame(images[frame], weights, result[frame])
 
 
 @njit(cache=True, nogil=True)
-def _box_serial(images, radius, result):
-    for frame in range(images.shape[0]):
-        _average_frame(images[frame], radius, result[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _box_parallel(images, radius, result):
-    for frame in prange(images.shape[0]):
+def _average_frames(begin, end, images, radius, result):
+    for frame in range(begin, end):
         _average_frame(images[frame], radius, result[frame])
 
 

@@ -1,10 +1,11 @@
 """Marker-controlled watershed for host arrays: flood only where two markers compete."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.label.cpu import group_by_region, label_runs, rows_of_runs
+from stempede_kernels.threads import spread
 
 # what a pixel of a window says besides its label
 WALL = -1
@@ -30,23 +31,13 @@ def watershed(
     labels = np.zeros(mask.shape, np.int32)
     ones = mask.view(np.uint8)
     reach = connectivity - 1
-    # the serial body needs no threading layer, so that callers' own threads may share it
-    if len(mask) == 1 or get_num_threads() == 1:
-        _flood_serial(height, markers, ones, reach, labels)
-    else:
-        _flood_parallel(height, markers, ones, reach, labels)
+    spread(_flood_frames, len(mask), height, markers, ones, reach, labels)
     return labels
 
 
 @njit(cache=True, nogil=True)
-def _flood_serial(height, markers, mask, reach, labels):
-    for frame in range(mask.shape[0]):
-        _flood_frame(height[frame], markers[frame], mask[frame], reach, labels[frame])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _flood_parallel(height, markers, mask, reach, labels):
-    for frame in prange(mask.shape[0]):
+def _flood_frames(begin, end, height, markers, mask, reach, labels):
+    for frame in range(begin, end):
         _flood_frame(height[frame], markers[frame], mask[frame], reach, labels[frame])
 
 
