@@ -12,6 +12,7 @@ what kills workers is given up in the end and the rest goes on.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import signal
 import sys
@@ -39,6 +40,11 @@ PATIENCE_S = 60.0
 
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
+
+MAPPED_BYTES = 32 << 20
+FREE_BYTES = 256 << 20
+"""Arrays up to the one come from the heap, which keeps up to the other free: returning every
+array to the system costs a sixth of a route's time in page faults."""
 
 _COMPUTING = threading.Lock()
 
@@ -96,8 +102,18 @@ def run_chunks(
         yield from _through(client, tasks, work)
 
 
+def keep_free_memory() -> None:
+    """Let this process keep arrays' memory for the next ones, as workers do; glibc alone."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+        mallopt(-3, MAPPED_BYTES)
+        mallopt(-1, FREE_BYTES)
+
+
 def _inline(tasks: Sequence[T], work: Work[T]) -> Generator[dict[str, Any], None, None]:
     """Work in this process; a thread reads the next task while the current one computes."""
+    keep_free_memory()
     ahead = ThreadPoolExecutor(1, thread_name_prefix="stempede-read")
     try:
         loading = ahead.submit(work.read, tasks[0]) if tasks else None
@@ -178,6 +194,7 @@ class Standing(Generic[T]):
         self._under_way: dict[Any, tuple[T, Work[T]]] = {}
         self._deaths = 0
         if self._local:
+            keep_free_memory()
             self._client: Any = self._exit.enter_context(_Thread())
         else:
             self._client = self._exit.enter_context(_client(workers, scheduler, threads))
@@ -304,10 +321,8 @@ def _stop(client: Any, cluster: Any) -> None:
 def _settings(threads: int) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment: dict[str, Any] = dict.fromkeys(names, threads)
-    # arrays of a frame come from the heap, which gives back what a chunk leaves free beyond
-    # a bound: returning every array to the system costs a third of the time in page faults
-    environment["MALLOC_MMAP_THRESHOLD_"] = 32 << 20
-    environment["MALLOC_TRIM_THRESHOLD_"] = 256 << 20
+    environment["MALLOC_MMAP_THRESHOLD_"] = MAPPED_BYTES
+    environment["MALLOC_TRIM_THRESHOLD_"] = FREE_BYTES
     return {
         "distributed.nanny.pre-spawn-environ": environment,
         # set in the child alone: numba in this process refuses a number that changes

@@ -72,8 +72,11 @@ class Prepared:
         """Read the recipe without its own checks: a machine with a device may lack pydantic."""
         from stempede.backend import Backend
         from stempede.pipeline import Pipeline
+        from stempede.schedule import keep_free_memory
         from stempede.stage import find
 
+        # as in a run; the peers have it too
+        keep_free_memory()
         shipped = resources.files("stempede") / "recipes" / f"{recipe}.toml"
         written = tomllib.loads(shipped.read_text(encoding="utf-8"))
         names = [entry["use"] for entry in written["stage"] if entry["use"] not in without]
