@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stempede_kernels.pieces import paint_parts, reference, whole_pieces
+from stempede_kernels.pieces import paint_parts, reference, separate, whole_pieces
 
 
 @settings(max_examples=80, deadline=None)
@@ -16,6 +16,16 @@ def test_agrees_with_reference(seed, density, fill):
     labels = labels.astype(np.int32)
     expected = reference.whole_pieces(labels, fill=fill)
     np.testing.assert_array_equal(whole_pieces(labels, fill=fill), expected)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10**6), density=st.floats(0.3, 1), least_px=st.integers(0, 9))
+def test_separated_labels_agree_with_reference(seed, density, least_px):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(1, 4, (3, 4)).repeat(3, axis=0).repeat(3, axis=1)
+    labels = (labels * (rng.random(labels.shape) < density)).astype(np.int32)
+    expected = reference.separate(labels, least_px)
+    np.testing.assert_array_equal(separate(labels, least_px), expected)
 
 
 def test_a_hole_with_another_particle_stays_open():

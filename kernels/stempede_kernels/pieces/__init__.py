@@ -1,4 +1,4 @@
-"""Keep one whole piece of every label, and paint the parts of those that are cut."""
+"""Part labels into whole pieces, and paint the parts of those that are cut."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stempede_kernels.dispatch import implementation, run_on_frames
 
-__all__ = ["paint_parts", "whole_pieces"]
+__all__ = ["paint_parts", "separate", "whole_pieces"]
 
 
 def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
@@ -35,6 +35,34 @@ def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
         If they have neither two nor three axes.
     """
     return run_on_frames(__name__, "whole_pieces", {"labels": (labels, "int32")}, fill=fill)
+
+
+def separate(labels: Any, least_px: int) -> Any:
+    """Give each piece of the foreground that lies apart, and holds one label, a label of its own.
+
+    Where labels touch in a piece they stay as they are.
+
+    Parameters
+    ----------
+    labels : (b, y, x) or (y, x) int32 array
+        0 on the background, not negative.
+    least_px : int
+        A piece below it is dropped, but for the largest of its label.
+
+    Returns
+    -------
+    (b, y, x) or (y, x) int32 array
+        Pieces (by edges) in raster order from 1; beyond them, the labels that touch others.
+
+    Raises
+    ------
+    TypeError
+        If the labels are not integers, or lie on a GPU.
+    ValueError
+        If they have neither two nor three axes.
+    """
+    maps = {"labels": (labels, "int32")}
+    return run_on_frames(__name__, "separate", maps, least_px=int(least_px))
 
 
 def paint_parts(

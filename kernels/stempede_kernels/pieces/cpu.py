@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stempede_kernels.label.cpu import label_runs
+
 
 def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
     """Keep the largest piece of every label of a batch ``(b, y, x)``; fill its holes if asked."""
@@ -12,6 +14,14 @@ def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
         _keep_largest(frame, kept, int(frame.max()))
         if fill:
             _fill_holes(kept)
+    return out
+
+
+def separate(labels: NDArray[np.int32], *, least_px: int) -> NDArray[np.int32]:
+    """Part the labels of a batch ``(b, y, x)`` that lie apart."""
+    out = np.zeros_like(labels)
+    for frame, parted in zip(labels, out):
+        _separate(frame, (frame > 0).view(np.uint8), least_px, int(frame.max()), parted)
     return out
 
 
@@ -29,6 +39,32 @@ def paint_parts(
     left = _paint_blocks(labels, parts, factor, first, owner, has_parts, out)
     _spread(labels, first, owner, left, 2 * factor + 2, out)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _separate(labels, mask, least_px, n_labels, out):
+    begin, starts, stops, piece, n_pieces = label_runs(mask, 0)
+    area, label = np.zeros(n_pieces + 1, np.int64), np.zeros(n_pieces + 1, np.int32)
+    several = np.zeros(n_pieces + 1, np.bool_)
+    for y in range(len(begin) - 1):
+        for run in range(begin[y], begin[y + 1]):
+            number = piece[run]
+            area[number] += stops[run] - starts[run]
+            if label[number] == 0:
+                label[number] = labels[y, starts[run]]
+            for x in range(starts[run], stops[run]):
+                several[number] |= labels[y, x] != label[number]
+                label[number] = max(label[number], labels[y, x])
+    largest = np.zeros(n_labels + 1, np.int64)
+    for number in range(1, n_pieces + 1):
+        largest[label[number]] = max(largest[label[number]], area[number])
+    for y in range(len(begin) - 1):
+        for run in range(begin[y], begin[y + 1]):
+            number = piece[run]
+            if several[number]:
+                out[y, starts[run] : stops[run]] = n_pieces + labels[y, starts[run] : stops[run]]
+            elif area[number] >= min(least_px, largest[label[number]]):
+                out[y, starts[run] : stops[run]] = number
 
 
 @njit(cache=True, nogil=True)
