@@ -12,8 +12,8 @@ from stempede.frames import Batch
 from stempede.particles.outlines import SMALLEST_PX, Sharpness, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
-from stempede_kernels.label import label, renumber
-from stempede_kernels.pieces import whole_pieces
+from stempede_kernels.label import renumber
+from stempede_kernels.pieces import separate, whole_pieces
 from stempede_kernels.smooth import gaussian
 
 METHODS = ("outlines", "global", "local", "hysteresis")
@@ -137,20 +137,6 @@ def pieces(regions: np.ndarray, least_px: int) -> np.ndarray:
     Particles that touched in the view may part where they are drawn. A piece below
     ``least_px`` is dropped, but for the largest of its region.
     """
-    mask = regions > 0
-    apart, n = label(mask)
-    at, of = apart[mask], regions[mask]
-    area = np.bincount(at, minlength=n + 1)
-    first = np.full(n + 1, np.iinfo(np.int32).max)
-    last = np.zeros(n + 1, np.int32)
-    np.minimum.at(first, at, of)
-    np.maximum.at(last, at, of)
-    largest = np.zeros(int(regions.max(initial=0)) + 1, np.int64)
-    np.maximum.at(largest, last, area)
-    # where several regions touch they stay as they are, each by its largest piece
-    several = first != last
-    number = np.where(area >= np.minimum(least_px, largest[last]), np.arange(n + 1), 0)
-    kept = np.where(several[at], n + of, number[at])
-    parted = np.zeros_like(regions)
-    parted[mask] = kept
+    # where several regions touch each is left by its largest piece
+    parted = separate(regions, least_px)
     return renumber(whole_pieces(parted, fill=False))[0]
