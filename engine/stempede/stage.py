@@ -115,6 +115,7 @@ STAGES: dict[str, str] = {
     "preprocess.normalise": "stempede.preprocess.normalise:Normalise",
     "preprocess.align": "stempede.preprocess.align:Align",
     "preprocess.counts": "stempede.preprocess.counts:Counts",
+    "preprocess.denoise": "stempede.preprocess.denoise:Denoise",
     "particles.segment": "stempede.particles.segment:Segment",
     "particles.split": "stempede.particles.split:Split",
     "particles.features": "stempede.particles.features:Features",
@@ -130,6 +131,7 @@ STAGES: dict[str, str] = {
 }
 PREPARES: dict[str, str] = {
     "preprocess.polarity": "stempede.preprocess.polarity:Polarity",
+    "preprocess.denoiser": "stempede.preprocess.denoise_self:Denoiser",
 }
 REDUCES: dict[str, str] = {
     "preprocess.flags": "stempede.preprocess.flags:Flags",

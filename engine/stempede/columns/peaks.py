@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stempede.backend import Backend
-from stempede.columns.response import Response, column_width, poisson_like, respond, root_ratio
+from stempede.columns.response import (
+    WIDE,
+    Response,
+    column_width,
+    poisson_like,
+    respond,
+    root_ratio,
+)
 from stempede.frames import Batch, Problem
 from stempede.tables import Field, Schema, Table, declare
 
@@ -33,7 +40,8 @@ class Peaks:
     """Find maxima of a matched filter whose width is that of the frame's own columns.
 
     No distance between columns is wanted: the width comes from the autocorrelation, which
-    white noise does not touch beyond lag zero.
+    white noise does not touch beyond lag zero. Where a stage before wrote the map ``denoised``,
+    maxima are looked for on it; how significant they are is asked of the counts.
 
     Parameters
     ----------
@@ -60,7 +68,8 @@ class Peaks:
                 reason = "no column found: nothing in the frame stands out of its noise"
                 problems.append(Problem(int(frame), self.name, reason))
                 continue
-            found = maxima(seen, batch.backend)
+            quieter = batch.maps.get("denoised")
+            found = maxima(seen, batch.backend, None if quieter is None else quieter[k])
             found = {n: v[found["significance"] >= self.min_significance] for n, v in found.items()}
             n = len(found["y_px"])
             found |= {"frame": np.full(n, frame), "sigma_px": np.full(n, seen.sigma_px)}
@@ -98,17 +107,31 @@ def response_of(batch: Batch, k: int, *, sigma_px: float = 0.0) -> Response | No
     return respond(counts, valid, backend, sigma_px=sigma, scale=scale, shift=shift)
 
 
-def maxima(seen: Response, backend: Backend) -> dict[str, np.ndarray]:
-    """Return every local maximum of a response: y_px, x_px, height, significance; host arrays."""
+def maxima(seen: Response, backend: Backend, denoised: Any = None) -> dict[str, np.ndarray]:
+    """Return every local maximum: y_px, x_px, height, significance; host arrays.
+
+    Parameters
+    ----------
+    seen : Response
+        Of the frame's counts: heights and significance are always theirs.
+    backend : Backend
+    denoised : (y, x) float array, optional
+        The frame as a denoiser sees it: maxima are then those of this, each placed within its
+        pixel by the counts, which do so better and know no prior.
+    """
     xp = backend.xp
     size = 2 * max(1, int(0.8 * seen.sigma_px)) + 1
     field = seen.intensity
+    if denoised is not None:
+        field = denoised - backend.ndimage.gaussian_filter(
+            denoised, WIDE * seen.sigma_px, mode="nearest"
+        )
     top = (field == backend.ndimage.maximum_filter(field, size=size)) & (field > 0)
     y, x = xp.nonzero(top)
-    dy, dx = _vertex(seen.smooth, field, y, x)
+    dy, dx = _vertex(seen.smooth, seen.intensity, y, x)
     return _to_host(
         backend,
-        (y + dy, x + dx, field[y, x], seen.background[y, x]),
+        (y + dy, x + dx, seen.intensity[y, x], seen.background[y, x]),
         seen.area_px2,
     )
 

@@ -43,12 +43,72 @@ def shape_card(script: bytes, **facts: Any) -> dict[str, Any]:
             "weight start_p start_l": "components: d = 1 ... 6, p below and above 2 in turn",
         },
         **facts,
-        "versions": {
-            "stempede": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": metadata.version("torch"),
+        "versions": _versions(),
+    }
+
+
+def unet_card(script: bytes, **facts: Any) -> dict[str, Any]:
+    """Return the card of a U-Net that finds particles.
+
+    Parameters
+    ----------
+    script : bytes
+        The weights' file.
+    **facts
+        ``name batch particle_px training held_out`` and more, put in as they are.
+    """
+    return {
+        "kind": "unet",
+        "sha256": hashlib.sha256(script).hexdigest(),
+        "input_shape": [0, 0],
+        "input": "frames flattened and turned so that particles are bright, resampled so that "
+        "they are about particle_px across",
+        "normalisation": "stempede.inference.standardised: less the median, over the standard "
+        "deviation about it",
+        "pixel_scale_nm": None,
+        "outputs": {
+            "probability": "of each pixel to lie in a particle",
+            "distance": "to the outline of its particle, px",
         },
+        **facts,
+        "versions": _versions(),
+    }
+
+
+def denoise_card(script: bytes, **facts: Any) -> dict[str, Any]:
+    """Return the card of a network that denoises lattices.
+
+    Parameters
+    ----------
+    script : bytes
+        The weights' file.
+    **facts
+        ``batch training held_out`` and more, put in as they are.
+    """
+    return {
+        "name": "denoise",
+        "kind": "denoise",
+        "sha256": hashlib.sha256(script).hexdigest(),
+        "input_shape": [0, 0],
+        "input": "frames in electrons, pixels summed where columns are wide",
+        "normalisation": "stempede_kernels.anscombe.stabilise, less the frame's mean, over its "
+        "standard deviation",
+        "pixel_scale_nm": None,
+        "outputs": {
+            "denoised": "mean of what the input is one draw of, in its units",
+            "guess(images, keep)": "the same where keep is 0, from the pixels where it is 1",
+        },
+        **facts,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "stempede": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": metadata.version("torch"),
     }
 
 

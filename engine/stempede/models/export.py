@@ -20,18 +20,25 @@ _GPU_BATCH = 8192
 _BYTES_PER_PIXEL = 40
 
 
-def to_script(network: nn.Module) -> bytes:
+def to_script(network: nn.Module, *, freeze: bool = True) -> bytes:
     """Return a network as TorchScript: scripted, frozen, normalisation folded into weights.
 
     What torch adds for its own error messages, among it the paths of this machine's sources, is
     left out.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    freeze : bool
+        False keeps the parameters as they are trained, for a training that starts from them;
+        they are folded where the file is loaded to run.
     """
     with warnings.catch_warnings():
         # TorchScript is what ships; its successor is weighed in the bench
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=Warning)
-        frozen = torch.jit.freeze(torch.jit.script(network.eval()))
+        script = torch.jit.script(network.eval())
         buffer = io.BytesIO()
-        torch.jit.save(frozen, buffer)
+        torch.jit.save(torch.jit.freeze(script) if freeze else script, buffer)
     return _without_sources(buffer)
 
 
