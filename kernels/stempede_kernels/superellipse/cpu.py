@@ -7,18 +7,16 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.misfit import N_SYSTEM, evaluate, scratch
+from stempede_kernels.superellipse.overlap_cpu import is_own, overlap
 from stempede_kernels.superellipse.plan import (
     CONVERGED,
-    FARTHEST,
     FEWEST_POINTS,
     HIGH,
-    LEAST_SQUARE,
     LINES,
     LOW,
     N_FREE,
     N_HARMONICS,
     N_SECTORS,
-    OVERLAP_SIDE,
     SINGULAR,
     TOLERANCE,
     UNFINISHED,
@@ -32,7 +30,6 @@ from stempede_kernels.superellipse.raster import render
 __all__ = ["fit", "information", "overlap", "render", "trace"]
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
-fused = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 
@@ -53,14 +50,6 @@ def trace(labels: NDArray[np.int32], frame: Ints, label: Ints, box: Ints) -> Out
 
 
 @plain
-def _own(labels: Any, frame: int, label: int, y: int, x: int) -> int:
-    """Return 1 on a pixel of the region, 0 elsewhere and beyond the frame."""
-    if y < 0 or x < 0 or y >= labels.shape[1] or x >= labels.shape[2]:
-        return 0
-    return 1 if labels[frame, y, x] == label else 0
-
-
-@plain
 def _arc(labels: Any, frame: int, label: int, y: int, x: int, across: bool) -> float:
     """Return the arc length that one pixel edge, below or right of (y, x), stands for.
 
@@ -70,9 +59,9 @@ def _arc(labels: Any, frame: int, label: int, y: int, x: int, across: bool) -> f
     for a in range(-1, 3):
         for b in range(-2, 3):
             if across:
-                inside = _own(labels, frame, label, y + b, x + a)
+                inside = is_own(labels, frame, label, y + b, x + a)
             else:
-                inside = _own(labels, frame, label, y + a, x + b)
+                inside = is_own(labels, frame, label, y + a, x + b)
             along += inside if a > 0 else -inside
             aside += inside if b > 0 else (-inside if b < 0 else 0)
     if along == 0 and aside == 0:
@@ -116,8 +105,8 @@ def _trace(
                 column = (x - x0) % step == step // 2
                 if not (row or column):
                     continue
-                here = _own(labels, f, own, y, x)
-                if row and here != _own(labels, f, own, y, x + 1):
+                here = is_own(labels, f, own, y, x)
+                if row and here != is_own(labels, f, own, y, x + 1):
                     if write:
                         at = place + found
                         points[at, 0], points[at, 1] = y - my, x + 0.5 - mx
@@ -130,7 +119,7 @@ def _trace(
                             harmonics[k],
                         )
                     found += 1
-                if column and here != _own(labels, f, own, y + 1, x):
+                if column and here != is_own(labels, f, own, y + 1, x):
                     if write:
                         at = place + found
                         points[at, 0], points[at, 1] = y + 0.5 - my, x - mx
@@ -307,82 +296,3 @@ def _information(
                 matrix[k, a, b] = system[place]
                 matrix[k, b, a] = system[place]
                 place += 1
-
-
-@fused
-def _log_radius(dy: float, dx: float, square: float, shape: Floats) -> float:
-    """Return the log radius of the outline in a direction; shape as prepared by `_prepared`."""
-    d = int(shape[5])
-    root = np.sqrt(square)
-    ux, uy = dx / root, dy / root
-    re, im = ux, uy
-    for _ in range(1, d):
-        re, im = re * ux - im * uy, re * uy + im * ux
-    cos = re * shape[6] + im * shape[7]
-    log_c = 0.5 * np.log(max(0.5 * (1.0 + cos), LEAST_SQUARE)) + shape[4]
-    log_s = 0.5 * np.log(max(0.5 * (1.0 - cos), LEAST_SQUARE))
-    small = np.exp(-shape[3] * abs(log_c - log_s))
-    return shape[2] - max(log_c, log_s) - np.log(1.0 + small) / shape[3]
-
-
-@plain
-def _prepared(row: Floats, shape: Floats) -> None:
-    """Fill y, x, log radius, p, log L, d, cos and sin of d angle, inner and outer radius².
-
-    ``row`` is y, x, radius, angle, p, d, L. The radius has its extremes where the cosine or
-    the sine is zero, or between; a kink of large p lies where |cos L| = |sin|.
-    """
-    shape[0], shape[1] = row[0], row[1]
-    shape[2], shape[3], shape[4], shape[5] = np.log(row[2]), row[4], np.log(row[6]), row[5]
-    shape[6], shape[7] = np.cos(row[5] * row[3]), np.sin(row[5] * row[3])
-    least, most = np.inf, 0.0
-    for i in range(66):
-        v = i / 64 * (0.5 * np.pi) if i < 65 else np.arctan(row[6])
-        a = row[6] * np.cos(v)
-        b = np.sin(v)
-        value = row[2] / max(a, b) * (1.0 + (min(a, b) / max(a, b)) ** row[4]) ** (-1.0 / row[4])
-        least, most = min(least, value), max(most, value)
-    shape[8], shape[9] = (0.97 * least) ** 2, (1.03 * most) ** 2
-
-
-def overlap(
-    labels: NDArray[np.int32], frame: Ints, label: Ints, box: Ints, region: Ints, shapes: Floats
-) -> Floats:
-    """Return intersection over union of shapes (m, 7), in frame coordinates, with regions."""
-    result = np.zeros(len(region))
-    _overlap(labels, frame, label, box, region, shapes, result)
-    return result
-
-
-@parallel
-def _overlap(
-    labels: Any, frame: Ints, label: Ints, box: Ints, region: Ints, shapes: Floats, result: Floats
-) -> None:
-    for k in prange(len(region)):
-        r = region[k]
-        shape = np.empty(10)
-        _prepared(shapes[k], shape)
-        reach = np.sqrt(shape[9])
-        side = max(box[r, 2] - box[r, 0], box[r, 3] - box[r, 1])
-        if not reach < FARTHEST * side:
-            continue
-        step = max(1, side // OVERLAP_SIDE)
-        y0 = min(box[r, 0], int(np.floor(shape[0] - reach)))
-        x0 = min(box[r, 1], int(np.floor(shape[1] - reach)))
-        y1 = max(box[r, 2], int(np.ceil(shape[0] + reach)) + 1)
-        x1 = max(box[r, 3], int(np.ceil(shape[1] + reach)) + 1)
-        y0 -= y0 % step
-        x0 -= x0 % step
-        both, either = 0, 0
-        for y in range(y0, y1, step):
-            dy = y - shape[0]
-            for x in range(x0, x1, step):
-                dx = x - shape[1]
-                square = dy * dy + dx * dx
-                inside = square <= shape[8]
-                if not inside and square < shape[9]:
-                    inside = 0.5 * np.log(square) <= _log_radius(dy, dx, square, shape)
-                own = _own(labels, frame[r], label[r], y, x) == 1
-                both += inside and own
-                either += inside or own
-        result[k] = both / either if either else 0.0
