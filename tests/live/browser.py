@@ -101,15 +101,17 @@ class Tab:
 
     def text(self) -> str:
         """Return what the page says, in all its shadow roots."""
-        return self.eval(
+        said: str | None = self.eval(
             """(() => { const walk = (n) => { let t = ''; for (const c of n.childNodes) {
             if (c.nodeType === 3) t += c.textContent + ' ';
             else if (c.tagName !== 'STYLE' && c.tagName !== 'SCRIPT') {
               if (c.shadowRoot) t += walk(c.shadowRoot); t += walk(c); } } return t; };
             return walk(document.body); })()"""
         )
+        # nothing while the page is being loaded
+        return said or ""
 
-    def wait(self, condition: Any, timeout_s: float = 20.0) -> Any:
+    def wait(self, condition: Any, timeout_s: float = 60.0) -> Any:
         """Return the first true value of a function of this tab."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -13,7 +13,7 @@ from living import ONE, Running, assert_as_offline, events, offline, put, watche
 
 import tiny
 from stempede.errors import InputError, ResultsError
-from stempede.io import arriving, journal
+from stempede.io import arriving, journal, tiff
 from stempede.io.results import Results
 from stempede.live import Watch, Watching, resume
 from stempede.live.queue import Queue
@@ -42,13 +42,15 @@ def test_a_watcher_that_is_killed_goes_on_where_it_was(tmp_path) -> None:
     put(source, *range(9))
     script = KILLED.format(path=[p for p in sys.path if p])
     child = subprocess.Popen([sys.executable, "-c", script, str(source), str(run)])
-    deadline = time.monotonic() + 20
-    while len(events(run, "measured")) < 2:
-        assert child.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    deadline = time.monotonic() + 120
+    try:
+        while len(events(run, "measured")) < 2:
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
     put(source, 9, 10)
     written = {p: p.stat().st_mtime_ns for p in (run / "frames").glob("part-*")}
     watched(source, run, "tiny.find.sleep_s=0.1").run()
@@ -83,6 +85,45 @@ def test_a_file_that_is_gone_before_it_is_read(tmp_path) -> None:
     good = results.read("frames")
     good = good.take(np.asarray(good["state"] == "measured"))
     assert sorted(s[-9:-4] for s in good["source"]) == ["00000", "00001", "00002", "00005", "00006"]
+
+
+def test_a_file_deleted_in_the_queue_is_a_problem_and_holds_up_nothing(tmp_path) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    # two are taken, and the Prepare waits for a third: nothing has read their pixels for good
+    put(source, 0, 1)
+    with Running(watched(source, run, idle_s=None, give_up_s=30)) as running:
+        running.until(lambda: len(Queue(run)) == 2)
+        (source / "frame_00000.tif").unlink()
+        put(source, 2, 4, 5)
+        running.measured(5)
+    (said,) = events(run, "given up")
+    assert said["source"].endswith("frame_00000.tif")
+    assert said["reason"] == "was deleted before it could be read"
+    frames = Results(run).read("frames")
+    states = {s[-9:-4]: t for s, t in zip(frames["source"].tolist(), frames["state"].tolist())}
+    assert states.pop("00000") == "problem"
+    assert set(states) == {"00001", "00002", "00004", "00005"}
+    assert set(states.values()) == {"measured"}
+
+
+def test_a_file_that_may_not_be_read_for_a_while(tmp_path, monkeypatch) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    put(source, 0, 1, 2, 4)
+    barred = str(source / "frame_00001.tif")
+    read = tiff._open
+
+    def refuse(path):
+        if path == barred:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return read(path)
+
+    monkeypatch.setattr(tiff, "_open", refuse)
+    with Running(watched(source, run, idle_s=None, give_up_s=300)) as running:
+        running.measured(3)
+        monkeypatch.undo()
+        running.measured(4)
+    assert not events(run, "given up")
+    assert_as_offline(run, offline(source, tmp_path / "offline"))
 
 
 def test_a_renamed_file_is_one_frame(tmp_path) -> None:

@@ -45,7 +45,7 @@ def when(condition, act) -> threading.Thread:
     """Begin to wait for a condition, and act then; the thread is to be joined."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if condition():
                 act()

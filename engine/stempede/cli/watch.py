@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -96,6 +97,8 @@ def watch(
     from stempede.recipe import Recipe
     from stempede.session import RunOptions
 
+    # files that are half there are ordinary here; what stays so is told as a problem
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     chosen = Recipe.load(recipe)
     chosen = chosen.set(*assignments) if assignments else chosen
     goals = tuple(Goal.parse(text) for text in stop_when or ())

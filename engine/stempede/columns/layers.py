@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,7 +85,8 @@ class Layers:
             octahedra_layer[own["octahedra"]] = dot.layer_at(tables["octahedra"], own["octahedra"])
             cells_layer[own["cells"]] = dot.cell_layers(tables["cells"], own["cells"], facts)
             core, shell = self._groups(dot)
-            for name, value in _crystal_numbers(dot, core, shell, seed=key).items():
+            seed = facts.image, key[1]
+            for name, value in _crystal_numbers(dot, core, shell, seed=seed).items():
                 column = found.setdefault(name, np.array(crystals[name], dtype=np.float64))
                 column[k] = value
             about = {"frame": key[0], "crystal": key[1], "sample": facts.sample}
@@ -108,8 +111,12 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class _Facts:
-    """What the frames table says of a frame."""
+    """What the frames table says of a frame.
 
+    ``image`` stands for its file and page: its number depends on the order in which files came.
+    """
+
+    image: int
     sample: str
     shape: tuple[int, int]
     pixel_size_yx_nm: tuple[float, float]
@@ -120,15 +127,21 @@ class _Facts:
         return float(np.sqrt(self.pixel_size_yx_nm[0] * self.pixel_size_yx_nm[1]))
 
 
-_UNKNOWN = _Facts("", (1 << 30, 1 << 30), (np.nan, np.nan))
+_UNKNOWN = _Facts(0, "", (1 << 30, 1 << 30), (np.nan, np.nan))
 
 
 def _frame_facts(frames: Table) -> dict[int, _Facts]:
-    names = ("frame", "sample", "height_px", "width_px", "pixel_size_y_nm", "pixel_size_x_nm")
+    names = ("frame", "source", "page", "sample")
+    sizes = ("height_px", "width_px", "pixel_size_y_nm", "pixel_size_x_nm")
+    rows = zip(*(frames[n].tolist() for n in (*names, *sizes)), strict=True)
     return {
-        frame: _Facts(sample, (h, w), (y, x))
-        for frame, sample, h, w, y, x in zip(*(frames[n].tolist() for n in names), strict=True)
+        frame: _Facts(_image(source, page), sample, (h, w), (y, x))
+        for frame, source, page, sample, h, w, y, x in rows
     }
+
+
+def _image(source: str, page: int) -> int:
+    return zlib.crc32(f"{PurePosixPath(source).name} {page}".encode())
 
 
 def _rows_by_crystal(table: Table) -> dict[tuple[int, int], np.ndarray]:

@@ -38,15 +38,18 @@ class Species:
     doubt: float = 0.02
 
     name: ClassVar[str] = "columns.species"
-    reads: ClassVar[tuple[str, ...]] = ("columns",)
-    writes: ClassVar[tuple[str, ...]] = ("columns",)
+    reads: ClassVar[tuple[str, ...]] = ("columns", "frames")
+    writes: ClassVar[tuple[str, ...]] = ("columns", "frames")
 
     def __post_init__(self) -> None:
         if not 0 < self.doubt < 1:
             raise ValueError(f"doubt lies between 0 and 1, found {self.doubt}; 0.02 is usual")
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with ``species p_species accepted reject_reason`` filled."""
+        """Return the batch with ``species p_species accepted reject_reason`` filled.
+
+        ``n_columns`` of the frames becomes the number of those accepted.
+        """
         cell = crystal_of(self.crystal)
         columns = batch.tables["columns"]
         species = np.array([str(s) for s in columns["species"]], dtype=object)
@@ -64,7 +67,12 @@ class Species:
                 "reject_reason": reason,
             }
         )
-        return batch.with_(tables={"columns": found})
+        frames = batch.tables["frames"]
+        kept = columns["frame"][accepted]
+        counts = [int((kept == frame).sum()) for frame in frames["frame"].tolist()]
+        return batch.with_(
+            tables={"columns": found, "frames": frames.with_columns({"n_columns": counts})}
+        )
 
 
 def name_species(rows: Table, cell: Crystal, doubt: float) -> tuple[np.ndarray, np.ndarray]:

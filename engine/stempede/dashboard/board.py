@@ -79,7 +79,7 @@ class Board:
             self.status, changed = json.loads(text), True
         fresh = self.tally.refresh(most=200)
         if fresh:
-            self.newest = fresh[-1]
+            self.newest = max(self.tally.frames)
             if self._alerts is not None:
                 self._alerts.update(self.tally, self.provisional.get("frames"))
                 self.flags = self._alerts.flags
@@ -175,17 +175,17 @@ class Board:
         return columns
 
     def layers(self) -> dict[str, np.ndarray]:
-        """Return the pooled layer profile of |tilt|: ``layer mean low high``."""
+        """Return the oriented tilt by layer, of the view of most dots: ``layer mean low high``."""
         names = ("layer", "mean", "low", "high")
         table = self.provisional.get("layers")
         if table is None:
             return {name: np.zeros(0) for name in names}
         pooled = (table["frame"] < 0) & (table["layer"] >= 0)
-        pooled &= np.asarray(table["quantity"] == "abs_tilt_deg")
-        views = sorted({str(v) for v in table["view"][pooled]})
-        if views:
-            pooled &= np.asarray(table["view"] == views[0])
+        pooled &= np.asarray(table["quantity"] == "staggered_tilt_deg")
         rows = table.take(pooled)
+        if len(rows):
+            most = rows["view"][np.argmax(rows["n_crystals"])]
+            rows = rows.take(np.asarray(rows["view"] == most))
         order = np.argsort(rows["layer"])
         mean, se = rows["mean"][order], rows["se"][order]
         return {
@@ -196,16 +196,17 @@ class Board:
         }
 
     def tilts(self, frame: int | None) -> dict[str, np.ndarray]:
-        """Return the octahedra of a frame: ``y x tilt``."""
+        """Return the octahedra of a frame: ``y x radius tilt``, radii half of what parts them."""
         found = None
         if self._results is not None and frame is not None and self.tally is not None:
             number = self.tally.part_of(frame)
             found = None if number is None else self._results.read_part("octahedra", number)
         if found is None:
-            return {name: np.zeros(0) for name in ("y", "x", "tilt")}
+            return {name: np.zeros(0) for name in ("y", "x", "radius", "tilt")}
         here = (found["frame"] == frame) & np.isfinite(found["tilt_deg"])
         fields = {"y": "pb_y_px", "x": "pb_x_px", "tilt": "staggered_tilt_deg"}
-        return {name: found[field][here] for name, field in fields.items()}
+        places = {name: found[field][here] for name, field in fields.items()}
+        return {**places, "radius": _half_spacing(places["y"], places["x"])}
 
     def picture(self, frame: int) -> tuple[str, str]:
         """Return a frame with what was found in it, as a data URI, and a line about it."""
@@ -218,8 +219,20 @@ class Board:
             part = self.tally.part_of(frame)
             facts = self.tally.frames[frame].facts
             options = self.document.get("source_options", {})
-            self._pictures[key] = picture(self._results, facts, part, options.get("signal"))
+            uri, said = picture(self._results, facts, part, options.get("signal"))
+            self._pictures[key] = uri, f"{said} · {Path(str(facts['source'])).name}"
         return self._pictures[key]
+
+
+def _half_spacing(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return half of the typical distance to the nearest neighbour, for each of (n,) points."""
+    from scipy.spatial import cKDTree
+
+    if len(y) < 2:
+        return np.full(len(y), 1.0)
+    places = np.column_stack([y, x])
+    nearest = cKDTree(places).query(places, k=2)[0][:, 1]
+    return np.full(len(y), 0.5 * float(np.median(nearest)))
 
 
 def _column(estimates: list[Any], name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from stempede.dashboard.board import Board
 from stempede.dashboard.style import BLUE, GREY, ORANGE, SKY
 
 HEIGHT_PX = 250
+TILT_RANGE_DEG = 15
 CARD = {"flex": "1 1 22rem", "min-width": "min(100%, 18rem)"}
 
 
@@ -60,11 +61,11 @@ class Charts:
     def update(self, board: Board, frame: int | None) -> None:
         """Push what has changed."""
         unit = board.tally.unit if board.tally is not None else ""
-        name = "|tilt|" if self.columns else "size"
+        name = "staggered tilt" if self.columns else "size"
         self.mean.yaxis.axis_label = f"mean {name}, {unit}" if unit else f"mean {name}"
         self.spread.yaxis.axis_label = "σ/d"
         size = "tilt" if board.tally is None or self.columns else board.tally.size
-        label = "|tilt|" if self.columns else size.replace("_", " ")
+        label = "staggered tilt" if self.columns else size.replace("_", " ")
         self.histogram.xaxis.axis_label = f"{label}, {unit}" if unit else label
         self._set("curve", board.curve())
         self._set("histogram", board.histogram())
@@ -98,8 +99,9 @@ class Charts:
     def _histogram(self) -> Any:
         source = self._sources["histogram"]
         source.data = {key: [] for key in ("left", "right", "top")}
-        name = "|tilt|" if self.columns else "size"
-        made = _figure("Sizes of all frames" if not self.columns else "Tilts", name, "share")
+        name = "staggered tilt" if self.columns else "size"
+        title = "Tilts of all frames, oriented" if self.columns else "Sizes of all frames"
+        made = _figure(title, name, "share")
         made.quad(
             left="left",
             right="right",
@@ -118,26 +120,28 @@ class Charts:
         from bokeh.palettes import RdBu11
 
         source = self._sources["tilts"]
-        source.data = {key: [] for key in ("y", "x", "tilt")}
-        mapper = LinearColorMapper(RdBu11, low=-12, high=12)
-        made = _figure("Staggered tilt of this frame", "x, px", "y, px", match_aspect=True)
-        made.scatter(
+        source.data = {key: [] for key in ("y", "x", "radius", "tilt")}
+        mapper = LinearColorMapper(RdBu11, low=-TILT_RANGE_DEG, high=TILT_RANGE_DEG)
+        made = _figure("Staggered tilt of this frame, deg", "x, px", "y, px", match_aspect=True)
+        made.circle(
             "x",
             "y",
+            radius="radius",
             source=source,
-            size=9,
-            marker="square",
-            line_color=None,
+            line_color="white",
             fill_color={"field": "tilt", "transform": mapper},
         )
         made.y_range.flipped = True
-        made.add_layout(ColorBar(color_mapper=mapper, title="deg", width=8), "right")
+        made.add_layout(ColorBar(color_mapper=mapper, width=8), "right")
         return made
 
     def _layers(self) -> Any:
+        from bokeh.models import SingleIntervalTicker
+
         source = self._sources["layers"]
         source.data = {key: [] for key in ("layer", "mean", "low", "high")}
-        made = _figure("|tilt| by layer (provisional)", "layer from the surface", "deg")
+        made = _figure("Tilt by layer (provisional)", "layer from the surface", "deg")
+        made.xaxis.ticker = SingleIntervalTicker(interval=1, num_minor_ticks=0)
         made.segment("layer", "low", "layer", "high", source=source, line_color=GREY)
         made.scatter("layer", "mean", source=source, size=8, fill_color=BLUE, line_color=None)
         return made

@@ -6,11 +6,20 @@ from typing import Any
 
 from stempede.dashboard import words
 from stempede.dashboard.board import Board
-from stempede.dashboard.charts import CARD, Charts
+from stempede.dashboard.charts import Charts
 from stempede.dashboard.style import PAGE_CSS, TEXT_CSS
 
 PERIOD_MS = 200
 TABLE_PX = 300
+FOLLOWING, PINNED = "following the newest frame", "follow the newest frame"
+
+# a page that is loaded again shows the frame that was chosen in it
+REMEMBER = """
+const url = new URL(window.location);
+if (cb_obj.tags.length) url.searchParams.set("frame", cb_obj.tags[0]);
+else url.searchParams.delete("frame");
+window.history.replaceState(null, "", url);
+"""
 
 # one question at a time, for a file that costs the server nothing: asking for the page would
 # have a busy server build one per question
@@ -53,7 +62,7 @@ class Viewer:
     def __init__(self, document: Any, board: Board) -> None:
         self.document, self.board = document, board
         self._seen = -1
-        self._frame: int | None = None
+        self._frame = _asked_for(document)
         board.refresh()
         self._columns = board.is_columns
         self._build()
@@ -64,7 +73,7 @@ class Viewer:
         self._reconnect()
 
     def _build(self) -> None:
-        from bokeh.models import Column, Div, Row, Toggle
+        from bokeh.models import Column, CustomJS, Div, Row, Toggle
 
         self.charts = Charts(columns=self._columns)
 
@@ -75,9 +84,11 @@ class Viewer:
 
         self.heading, self.numbers = text("heading"), text("numbers")
         self.notices, self.image = text("notices"), text("image")
-        self.problems, self.groups = text("problems", **CARD), text("groups", **CARD)
-        self.follow = Toggle(label="follow the newest frame", active=True, name="follow")
+        self.problems, self.groups = text("problems"), text("groups")
+        follows = self._frame is None
+        self.follow = Toggle(label=_label(follows), active=follows, name="follow")
         self.follow.on_change("active", self._followed)
+        self.follow.js_on_change("tags", CustomJS(code=REMEMBER))
         self.table, self.rows = self._table()
         wrap = {"flex-wrap": "wrap", "gap": "10px"}
 
@@ -88,14 +99,14 @@ class Viewer:
         left = Column(
             self.image, self.follow, self.charts.below, sizing_mode="stretch_width", styles=card
         )
-        right = Column(*self.charts.figures, sizing_mode="stretch_width", styles=card)
+        right = Column(*self.charts.figures, self.groups, sizing_mode="stretch_width", styles=card)
         parts = (
             self.heading,
             self.numbers,
             self.notices,
             row(left, right),
             self.table,
-            row(self.problems, self.groups),
+            self.problems,
         )
         self.root = Column(*parts, sizing_mode="stretch_width", name="root")
         self.document.add_root(self.root)
@@ -106,14 +117,14 @@ class Viewer:
         rows = ColumnDataSource({name: [] for name in self.board.rows()})
         rows.selected.on_change("indices", self._chosen)
         titles = {
-            "frame": ("frame", 50),
-            "file": ("file", 170),
-            "state": ("state", 70),
-            "found": ("found", 60),
-            "accepted": ("accepted", 70),
-            "size": ("mean |tilt|" if self._columns else "mean size", 80),
+            "frame": ("frame", 60),
+            "file": ("file", 190),
+            "state": ("state", 90),
+            "found": ("found", 70),
+            "accepted": ("accepted", 80),
+            "size": ("mean tilt" if self._columns else "mean size", 90),
             "focus": ("focus", 70),
-            "flags": ("flags", 150),
+            "flags": ("flags", 450),
         }
         formats = {"size": "0.00", "focus": "0.000"}
         columns = [
@@ -133,6 +144,7 @@ class Viewer:
             source=rows,
             columns=columns,
             index_position=None,
+            autosize_mode="none",
             height=TABLE_PX,
             sizing_mode="stretch_width",
             name="frames",
@@ -140,14 +152,27 @@ class Viewer:
         return table, rows
 
     def _followed(self, _name: str, _before: bool, _now: bool) -> None:  # noqa: FBT001
-        self.update(force=True)
+        self._look()
 
     def _chosen(self, _name: str, _before: Any, indices: list[int]) -> None:
         """Show the frame that was chosen in the table, and stay with it."""
-        if indices:
-            self._frame = int(self.rows.data["frame"][indices[0]])
+        if not indices:
+            return
+        frame = int(self.rows.data["frame"][indices[0]])
+        if frame == self._frame and not self.follow.active:
+            return
+        self._frame = frame
+        if self.follow.active:
+            # which looks by itself
             self.follow.active = False
-            self.update(force=True)
+        else:
+            self._look()
+
+    def _look(self) -> None:
+        """Show what is asked for now, and have the page's address say so."""
+        self.follow.label = _label(self.follow.active)
+        self.follow.tags = [] if self.follow.active else [self._frame]
+        self.update(force=True)
 
     def _reconnect(self) -> None:
         from bokeh.events import ConnectionLost
@@ -174,9 +199,17 @@ class Viewer:
         self.groups.text = words.groups(self.board)
         self._show()
         self.charts.update(self.board, self._frame)
+        self._list()
+
+    def _list(self) -> None:
+        """Fill the table; the chosen frame stays chosen when others push it down."""
         rows = self.board.rows()
         if not _same(rows, self.rows.data):
             self.rows.data = rows
+        pinned = not self.follow.active and self._frame in rows["frame"]
+        chosen = [rows["frame"].index(self._frame)] if pinned else []
+        if self.rows.selected.indices != chosen:
+            self.rows.selected.indices = chosen
 
     def _show(self) -> None:
         uri, said = ("", "No frame yet.")
@@ -184,6 +217,17 @@ class Viewer:
             uri, said = self.board.picture(self._frame)
         shown = f'<img alt="{_escaped(said)}" src="{uri}">' if uri else ""
         self.image.text = f'{shown}<p class="none" id="caption">{_escaped(said)}</p>'
+
+
+def _label(follows: bool) -> str:  # noqa: FBT001
+    return FOLLOWING if follows else PINNED
+
+
+def _asked_for(document: Any) -> int | None:
+    """Return the frame that the address names, which a page puts there for its next loading."""
+    context = document.session_context
+    given = context.request.arguments.get("frame", [b""]) if context else [b""]
+    return int(given[0]) if given[0].isdigit() else None
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hmac
 import json
+import logging
 import os
 import select
 import socket
@@ -208,6 +209,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
     token = os.environ.get("STEMPEDE_PAGE_TOKEN", "")
+    # a viewer that closes its page is no news
+    logging.getLogger("bokeh").setLevel(logging.ERROR)
     try:
         server = serve(given.run, given.host, given.port, token)
     except OSError as error:

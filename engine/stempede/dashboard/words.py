@@ -12,6 +12,7 @@ from stempede.dashboard.board import Board
 from stempede.live.stopping import LEAST_FRAMES, Estimate
 
 PROBLEMS = 40
+ORDERS = {"all": "the oldest", "latest-first": "the newest"}
 
 
 def heading(board: Board) -> str:
@@ -38,7 +39,7 @@ def numbers(board: Board) -> str:
     tiles = []
     if tally is not None and tally.curve.n:
         mean, spread = tally.curve.mean[-1], tally.curve.spread[-1]
-        name = "mean |tilt|" if board.is_columns else f"mean {tally.size.replace('_', ' ')}"
+        name = "mean staggered tilt" if board.is_columns else f"mean {tally.size.replace('_', ' ')}"
         tiles.append(_tile(name, _with_interval(mean, tally.unit, 2), "large"))
         if not board.is_columns:
             tiles.append(_tile("σ/d", _with_interval(spread, "", 3), "large"))
@@ -80,14 +81,15 @@ def notices(board: Board) -> str:
             ("wait", f"Waiting for {preparing[1]} frames to begin with; {preparing[0]} are here.")
         )
     behind, rate = status.get("backlog", 0) or 0, status.get("frames_per_s", 0) or 0
-    if behind > 10 and not preparing:
+    if behind and not preparing and not status.get("measured"):
+        lines.append(("wait", "The first frames are being measured; loading takes its time."))
+    elif behind > 10 and not preparing:
         time = f", about {behind / rate:.0f} s" if rate else ""
-        lines.append(
-            ("warn", f"{behind:,} frames behind{time}; none is lost ({status.get('policy')}).")
-        )
+        order = ORDERS.get(str(status.get("policy")), "")
+        lines.append(("warn", f"{behind:,} frames behind{time}; none is lost, {order} first."))
     if status.get("incomplete"):
         lines.append(("wait", f"{status['incomplete']:,} files are not whole yet."))
-    lines += [_goal(g) for g in status.get("goals", ())]
+    lines += [_goal(g, board) for g in status.get("goals", ())]
     for caution in dict.fromkeys(g["caution"] for g in status.get("goals", ()) if g["caution"]):
         lines.append(("note", caution[0].upper() + caution[1:] + "."))
     flagged = [e for e in status.get("events", ()) if e["event"] in ("flag", "problem")][-3:]
@@ -95,17 +97,24 @@ def notices(board: Board) -> str:
     return "".join(f'<p class="{kind}">{escape(words)}</p>' for kind, words in lines)
 
 
-def _goal(goal: Mapping[str, Any]) -> tuple[str, str]:
-    """Return one stopping rule in words."""
+def _goal(goal: Mapping[str, Any], board: Board) -> tuple[str, str]:
+    """Return one stopping rule in words: what is known now, and how many more frames it takes."""
     name = str(goal["goal"])
-    if goal["enough"]:
-        return "enough", f"Enough: {name} is reached after {goal['n_frames']} frames."
     value, half = goal["value"], goal["half_width"]
-    now = f" now ± {100 * half / abs(value):.2g} %;" if value and half else ""
+    if not value or half is None:
+        return "wait", f"{name}: nothing to judge by yet."
+    quantity = name.partition("=")[0]
+    lengths = board.tally.unit if board.tally is not None and not board.is_columns else ""
+    unit = {"mean_size": lengths, "difference": lengths, "tilt": "deg", "core_shell": "deg"}
+    now = f"{value:.4g} ± {half:.2g} {unit.get(quantity, '')}".rstrip()
+    share = 100 * half / abs(value)
+    now += f" ({share:.0f} %)" if share >= 10 else f" ({share:.2g} %)"
+    if goal.get("reached_at"):
+        return "enough", f"Enough: {name} was reached at {goal['reached_at']} frames; now {now}."
     if goal["more_frames"] is None:
-        return "wait", f"{name}:{now} no forecast yet."
+        return "wait", f"{name}: now {now}; no forecast yet."
     least = f" (at least {LEAST_FRAMES} in all)" if goal["n_frames"] < LEAST_FRAMES else ""
-    return "wait", f"{name}:{now} about {goal['more_frames']:,} more frames{least}."
+    return "wait", f"{name}: now {now}; about {goal['more_frames']:,} more frames{least}."
 
 
 def _event(event: Mapping[str, Any]) -> str:

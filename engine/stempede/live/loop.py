@@ -59,7 +59,7 @@ class Loop:
         self._done: set[int] = set()
         self._again: set[int] = set()
         self._pause_s, self._resume_at = 1.0, 0.0
-        self._last_done_s = time.monotonic()
+        self._last_done_s, self._looked = time.monotonic(), False
 
     def run(self) -> None:
         """Turn until told to stop, or until there is an end."""
@@ -104,6 +104,7 @@ class Loop:
             self._hold(error)
         self.news.refresh(can_reduce=self.work is not None)
         self._status("watching")
+        self._looked = True
         return before != (len(self.queue), len(self._done), len(self.standing))
 
     def _hold(self, error: Exception) -> None:
@@ -175,8 +176,9 @@ class Loop:
         if how.end_when_enough and self.news.enough:
             return True
         last = max(self.intake.last_news_s, self._last_done_s)
-        idle = how.idle_s is not None and time.monotonic() - last > how.idle_s
-        empty = not len(self.standing) and not self.intake.sights and not self._again
+        idle = how.idle_s is not None and time.monotonic() - last > how.idle_s and self._looked
+        coming = self.intake.sights or self.intake.source.is_changing
+        empty = not len(self.standing) and not coming and not self._again
         return idle and empty and (not self.queue.waiting or self.work is None)
 
     def _status(self, state: str, *, force: bool = False) -> None:

@@ -42,7 +42,7 @@ class News:
     ) -> None:
         self._run, self.tally, self.events, self._goals = run, tally, events, goals
         self.provisional = Provisional(run)
-        self.reached: set[str] = set()
+        self.reached: dict[str, int] = {}
         self._alerts = alerts
         self._verdicts: list[Verdict] = []
         self._latency: deque[float] = deque(maxlen=50)
@@ -81,7 +81,10 @@ class News:
 
     def refresh(self, *, can_reduce: bool) -> None:
         """Keep provisional results young, and say what they flag."""
-        if self.provisional.update(len(self.tally.frames), can_reduce):
+        fresh = self.provisional.update(len(self.tally.frames), can_reduce)
+        if self.provisional.failure:
+            self.events("problem", stage="provisional results", reason=self.provisional.failure)
+        if fresh:
             self._flag()
             self._judge()
 
@@ -99,7 +102,7 @@ class News:
         for verdict in self._verdicts:
             name = str(verdict.goal)
             if verdict.enough and name not in self.reached:
-                self.reached.add(name)
+                self.reached[name] = verdict.n_frames
                 self.events("enough", **verdict_facts(verdict))
 
     @property
@@ -121,7 +124,10 @@ class News:
             "frames_per_s": round(len(recent) / span, 3),
             "latency_s": round(latency[len(latency) // 2], 3) if latency else None,
             "latency_worst_s": round(latency[-1], 3) if latency else None,
-            "goals": [verdict_facts(v) for v in self._verdicts],
+            "goals": [
+                {**verdict_facts(v), "reached_at": self.reached.get(str(v.goal))}
+                for v in self._verdicts
+            ],
             "events": list(self.events.last)[-20:],
             "provisional_frames": self.provisional.frames,
             **facts,

@@ -39,28 +39,42 @@ class Provisional:
     """
 
     def __init__(self, run: Path) -> None:
-        self._run = run
+        self._run, self._said = run, run / FOLDER / f"{NAME}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._next_frames, self._not_before = float(FIRST), 0.0
-        self.frames = 0
+        self.frames, self.failure = 0, ""
         self._cached: dict[str, Table] = {}
 
     def update(self, n_frames: int, allowed: bool) -> bool:  # noqa: FBT001
-        """Begin anew where there are enough more frames; whether new results are there."""
+        """Begin anew where there are enough more frames; whether new results are there.
+
+        ``failure`` is why there are none after all, until the next call.
+        """
+        self.failure = ""
         if self._process is not None:
             if self._process.poll() is None:
                 return False
+            self.failure = _last_line(self._said) if self._process.returncode else ""
             self._process = None
+            if self.failure:
+                return False
             self._cached = {}
             self.frames = _frames_of(self._run)
             return True
         if allowed and n_frames >= self._next_frames and time.monotonic() >= self._not_before:
             self._next_frames = max(n_frames * GROWTH, n_frames + 1)
             self._not_before = time.monotonic() + LEAST_S
-            code = "from stempede.live.provisional import main; main()"
-            command = [sys.executable, "-c", code, str(self._run)]
-            self._process = subprocess.Popen(command, env=_environment())
+            self._begin()
         return False
+
+    def _begin(self) -> None:
+        code = "from stempede.live.provisional import main; main()"
+        command = [sys.executable, "-c", code, str(self._run)]
+        try:
+            with self._said.open("wb") as said:
+                self._process = subprocess.Popen(command, env=_environment(), stderr=said)
+        except OSError as error:
+            self.failure = str(error)
 
     def tables(self) -> dict[str, Table]:
         """Return what the reductions said last."""
@@ -79,6 +93,11 @@ def _environment() -> dict[str, str]:
     path = os.pathsep.join(p for p in sys.path if p)
     few = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {**os.environ, **few, "PYTHONPATH": path}
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else "ended without a word"
 
 
 def _frames_of(run: Path) -> int:

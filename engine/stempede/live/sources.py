@@ -80,6 +80,11 @@ class Source(Protocol):
         """Return keys that were written to after they were taken, each once."""
         ...
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether something is about to become whole, so that this is no time to end."""
+        ...
+
 
 def stamp_of(path: str) -> Stamp | None:
     """Return the stamp of a file, None where it is gone."""
@@ -247,6 +252,11 @@ class FolderSource:
         """Files that are not whole yet."""
         return len(self._pending)
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether a file has not been left alone for long enough to be tried."""
+        return any(p.stamp and p.stamp[0] and not p.refused for p in self._pending.values())
+
 
 class _Listener:
     """Passes the system's word on; watchdog calls ``dispatch`` in its own thread."""
@@ -349,6 +359,11 @@ class StackSource:
     def rewritten(self) -> list[str]:
         """Return nothing: planes are not written twice."""
         return []
+
+    @property
+    def is_changing(self) -> bool:
+        """Nothing is known of planes between two looks."""
+        return False
 
     @property
     def pending(self) -> int:

@@ -7,18 +7,19 @@ watcher for its stopping rule, the page for its curves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from stempede.live.stopping import Estimate, Goal, Running, Verdict, judge, judge_difference
+from stempede.live.tilts import core_shell, oriented_tilts
 from stempede.tables import Table
 
 FACTS = (
-    "frame source page state sample area acquired_at pixel_size_nm height_px width_px polarity "
-    "n_particles n_accepted n_columns focus noise background valid_fraction scale_px "
+    "frame source page state sample area series acquired_at pixel_size_nm height_px width_px "
+    "polarity n_particles n_accepted n_columns focus noise background valid_fraction scale_px "
     "saturated_fraction unevenness streaks dose_e_per_A2 cumulative_dose_e_per_A2"
 ).split()
 """Fields of ``frames`` that are kept of each frame."""
@@ -33,7 +34,8 @@ class Seen:
     facts : mapping
         Its row of ``frames``.
     sizes : (n,) float64 array
-        Headline sizes of accepted particles, in ``unit``; of the columns route |tilts| in deg.
+        Headline sizes of accepted particles, in ``unit``; of the columns route staggered tilts,
+        oriented, in deg.
     weights : (n,) float64 array
     unit : str
     """
@@ -83,7 +85,6 @@ class Tally:
     def _reset(self) -> None:
         self._mean, self._spread = Running(), Running("relative_sd")
         self._samples: dict[str, Running] = {}
-        self._counted: dict[int, tuple[str, str, np.ndarray]] = {}
         self.curve = Curve()
         self.unit = ""
 
@@ -156,15 +157,23 @@ class Tally:
             if seen.unit and not self.unit:
                 self.unit = seen.unit
             sums = seen.sums if seen.unit in (self.unit, "") else np.zeros(3)
-            sample = str(seen.facts["sample"])
-            area = str(seen.facts["area"])
-            unit = (sample, area) if area else n
+            sample, unit = str(seen.facts["sample"]), self.place(n)
             self._mean.add(unit, sums[:2])
             self._spread.add(unit, sums)
             self._samples.setdefault(sample, Running()).add(unit, sums[:2])
             self.curve.n.append(self._mean.n_frames)
             self.curve.mean.append(self._mean.estimate())
             self.curve.spread.append(self._spread.estimate())
+
+    def place(self, frame: int) -> Hashable:
+        """Return the sampling unit of a frame: its area where it names one, its series, itself."""
+        seen = self.frames.get(frame)
+        if seen is None:
+            return frame
+        sample, area, series = (str(seen.facts[name]) for name in ("sample", "area", "series"))
+        if area:
+            return sample, area
+        return ("series", series) if series else frame
 
     def part_of(self, frame: int) -> int | None:
         """Return the chunk whose part holds a frame."""
@@ -203,7 +212,7 @@ class Tally:
         ----------
         goal : Goal
         provisional : mapping of str to Table
-            What the reductions say of the frames so far: groups, crystals.
+            What the reductions say of the frames so far: groups, layers.
         """
         if goal.quantity in ("mean_size", "tilt"):
             return judge(goal, self._mean, n_areas=self.n_areas)
@@ -213,7 +222,7 @@ class Tally:
             a, b = (self._samples.get(s, Running()) for s in goal.samples)
             return judge_difference(goal, a, b)
         if goal.quantity == "core_shell":
-            return judge(goal, _core_shell(provisional.get("crystals")))
+            return judge(goal, core_shell(provisional.get("layers"), self.place))
         return judge(goal, self._share(goal, provisional.get("particles")), n_areas=self.n_areas)
 
     def _share(self, goal: Goal, particles: Table | None) -> Running:
@@ -226,26 +235,9 @@ class Tally:
         weight = np.nan_to_num(kept["weight"], nan=1.0)
         for n in np.unique(kept["frame"]).tolist():
             here = kept["frame"] == n
-            area = str(self.frames[n].facts["area"]) if n in self.frames else ""
             inside = here & (kept["group"] == wanted)
-            running.add(area or n, (weight[here].sum(), weight[inside].sum()))
+            running.add(self.place(n), (weight[here].sum(), weight[inside].sum()))
         return running
-
-
-def _core_shell(crystals: Table | None) -> Running:
-    """Core minus shell tilt, each dot a unit, turned so that its core is positive.
-
-    Dots whose core is not clear of zero by three standard errors have no sign and are left out.
-    """
-    running = Running()
-    if crystals is None:
-        return running
-    core, se = crystals["core_tilt_deg"], crystals["se_core_tilt_deg"]
-    contrast = crystals["core_minus_shell_deg"] * np.sign(core)
-    clear = (np.abs(core) >= 3 * se) & np.isfinite(contrast)
-    for k in np.flatnonzero(clear).tolist():
-        running.add((int(crystals["frame"][k]), int(crystals["crystal"][k])), (1.0, contrast[k]))
-    return running
 
 
 def _rows(table: Table, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -259,11 +251,12 @@ def _seen(frames: Table, items: Table | None, size: str) -> list[Seen]:
     found = []
     for facts in _rows(frames, FACTS):
         facts = {name: facts.get(name) for name in FACTS}
-        facts["sample"], facts["area"] = facts["sample"] or "", facts["area"] or ""
+        facts |= {name: facts[name] or "" for name in ("sample", "area", "series")}
         if items is None:
             unit, x, w = "", np.zeros(0), np.zeros(0)
         elif items.schema.name == "octahedra":
-            unit, x, w = _tilts(items, facts["frame"])
+            x = oriented_tilts(items, facts["frame"])
+            unit, w = "deg", np.ones(len(x))
         else:
             unit, x, w = _sizes(items, facts["frame"], size)
         found.append(Seen(facts, x, w, unit))
@@ -279,13 +272,6 @@ def _sizes(particles: Table, frame: int, size: str) -> tuple[str, np.ndarray, np
     there = np.isfinite(x) & (x > 0)
     weight = particles["weight"][kept][there]
     return unit if len(x) else "", x[there], np.where(weight > 0, weight, 1.0)
-
-
-def _tilts(octahedra: Table, frame: int) -> tuple[str, np.ndarray, np.ndarray]:
-    here = octahedra["frame"] == frame
-    tilt, se = octahedra["tilt_deg"][here], octahedra["se_tilt_deg"][here]
-    there = np.isfinite(tilt) & np.isfinite(se)
-    return "deg", np.abs(tilt[there]), np.ones(int(there.sum()))
 
 
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
