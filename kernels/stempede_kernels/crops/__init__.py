@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stempede_kernels.crops import cpu
+from stempede_kernels.threads import spread
 
 __all__ = ["Cut", "cut", "paint"]
 
@@ -59,7 +60,7 @@ def cut(
     crops = np.zeros((n, size, size), np.float32)
     missing = np.zeros((n, size, size), np.bool_)
     support = np.zeros((n, 3))
-    cpu.cut(images, labels, valid, place, window, crops, missing, support)
+    spread(cpu.cut, n, images, labels, valid, place, window, crops, missing, support, at_once=16)
     return Cut(crops, missing, support)
 
 
@@ -68,5 +69,6 @@ def paint(found: Cut, seed: NDArray[np.uint32]) -> NDArray[np.float32]:
 
     The crops are changed in place and returned.
     """
-    cpu.paint(found.crops, found.missing, found.support, seed)
+    n = len(found.crops)
+    spread(cpu.paint, n, found.crops, found.missing, found.support, seed, at_once=64)
     return found.crops

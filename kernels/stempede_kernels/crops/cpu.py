@@ -1,19 +1,20 @@
-"""Windows of frames resampled on the host, parallel over windows."""
+"""Windows of frames resampled on the host, one by one."""
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 LEAST_WEIGHT = 0.5
 ROUNDING = 1e-5
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 
-@parallel
+@plain
 def cut(
+    begin: int,
+    end: int,
     images: Any,
     labels: Any,
     valid: Any,
@@ -25,7 +26,7 @@ def cut(
 ) -> None:
     """Fill crops, missing and support; see ``crops.cut``."""
     size = crops.shape[1]
-    for k in prange(len(place)):
+    for k in range(begin, end):
         frame, own, points = place[k]
         image, label, there = images[frame], labels[frame], valid[frame]
         n, total, squares = 0, 0.0, 0.0
@@ -107,11 +108,11 @@ def _mix(value: Any) -> Any:
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@parallel
-def paint(crops: Any, missing: Any, support: Any, seed: Any) -> None:
+@plain
+def paint(begin: int, end: int, crops: Any, missing: Any, support: Any, seed: Any) -> None:
     """Fill missing pixels with normal numbers of the support's mean and spread."""
     size = crops.shape[1]
-    for k in prange(len(crops)):
+    for k in range(begin, end):
         for i in range(size):
             for j in range(size):
                 if not missing[k, i, j]:

@@ -1,9 +1,10 @@
 """Superellipses on the host: outlines, fits, overlaps and drawings, parallel over regions."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.misfit import N_SYSTEM, evaluate, scratch
@@ -26,11 +27,13 @@ from stempede_kernels.superellipse.plan import (
     Trials,
 )
 from stempede_kernels.superellipse.raster import render
+from stempede_kernels.threads import spread
 
 __all__ = ["fit", "information", "overlap", "render", "trace"]
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+# a thread takes that many regions or fits at a time
+_in_groups = partial(spread, at_once=16)
 
 
 def trace(labels: NDArray[np.int32], frame: Ints, label: Ints, box: Ints) -> Outlines:
@@ -41,10 +44,11 @@ def trace(labels: NDArray[np.int32], frame: Ints, label: Ints, box: Ints) -> Out
     harmonics = np.zeros((n, 2, N_HARMONICS + 1))
     centroid = np.zeros((n, 2))
     begin = np.zeros(n + 1, np.int64)
-    _trace(labels, frame, label, box, begin, nothing, count, harmonics, centroid)
+    results = (count, harmonics, centroid)
+    _in_groups(_trace, n, labels, frame, label, box, begin, nothing, *results)
     np.cumsum(count, out=begin[1:])
     points = np.empty((int(begin[-1]), 3), np.float32)
-    _trace(labels, frame, label, box, begin, points, count, harmonics, centroid)
+    _in_groups(_trace, n, labels, frame, label, box, begin, points, *results)
     middle = (box[:, :2] + box[:, 2:] - 1) / 2.0
     return Outlines(begin, points, middle, harmonics, centroid)
 
@@ -69,8 +73,10 @@ def _arc(labels: Any, frame: int, label: int, y: int, x: int, across: bool) -> f
     return abs(along) / np.sqrt(float(along * along + aside * aside))
 
 
-@parallel
+@plain
 def _trace(
+    start: int,
+    stop: int,
     labels: Any,
     frame: Ints,
     label: Ints,
@@ -82,7 +88,7 @@ def _trace(
     centroid: Floats,
 ) -> None:
     """Count outline points; with room in ``points`` write them, harmonics and centroids."""
-    for k in prange(len(frame)):
+    for k in range(start, stop):
         y0, x0, y1, x1 = box[k]
         step = max(1, max(y1 - y0, x1 - x0) // LINES)
         my, mx = 0.5 * (y0 + y1 - 1), 0.5 * (x0 + x1 - 1)
@@ -158,7 +164,8 @@ def fit(outlines: Outlines, region: Ints, order: Ints, start: Floats, most: int)
     cost = np.full(n, np.inf)
     state = np.zeros(n, np.int8)
     iterations = np.zeros(n, np.int32)
-    _fit(outlines.begin, outlines.points, region, order, theta, cost, state, iterations, most)
+    results = (theta, cost, state, iterations)
+    _in_groups(_fit, len(region), outlines.begin, outlines.points, region, order, *results, most)
     return Trials(theta, cost, state, iterations)
 
 
@@ -203,8 +210,10 @@ def _bound(theta: Floats, step: Floats, d: int, trial: Floats) -> None:
         trial[a] = min(max(theta[a] + part, LOW[a]), HIGH[a])
 
 
-@parallel
+@plain
 def _fit(
+    start: int,
+    stop: int,
     begin: Ints,
     points: Any,
     region: Ints,
@@ -216,7 +225,7 @@ def _fit(
     most: int,
 ) -> None:
     """Levenberg-Marquardt, one start each."""
-    for k in prange(len(region)):
+    for k in range(start, stop):
         first, last = begin[region[k]], begin[region[k] + 1]
         usable = last - first >= FEWEST_POINTS
         for a in range(N_FREE):
@@ -265,12 +274,15 @@ def information(
     n = len(region)
     matrix = np.zeros((n, N_FREE, N_FREE))
     scores = np.zeros((n, N_SECTORS, N_FREE))
-    _information(outlines.begin, outlines.points, region, order, theta, matrix, scores)
+    given = (outlines.begin, outlines.points, region, order, theta)
+    _in_groups(_information, len(region), *given, matrix, scores)
     return matrix, scores
 
 
-@parallel
+@plain
 def _information(
+    start: int,
+    stop: int,
     begin: Ints,
     points: Any,
     region: Ints,
@@ -279,7 +291,7 @@ def _information(
     matrix: Floats,
     scores: Floats,
 ) -> None:
-    for k in prange(len(region)):
+    for k in range(start, stop):
         first, last = begin[region[k]], begin[region[k] + 1]
         memory = scratch(points, first, last)
         system = np.empty(N_SYSTEM)

@@ -3,26 +3,26 @@
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from stempede_kernels.superellipse.plan import EDGES, Floats
+from stempede_kernels.threads import spread
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 
 def render(shapes: Floats, size: int) -> NDArray[np.float32]:
     """Draw shapes (n, 7) as (n, size, size) shares; see ``reference.vertices`` for the polygon."""
     out = np.zeros((len(shapes), size, size), np.float32)
-    _render(shapes, out)
+    spread(_render, len(shapes), shapes, out, at_once=16)
     return out
 
 
-@parallel
-def _render(shapes: Floats, out: Any) -> None:
+@plain
+def _render(begin: int, end: int, shapes: Floats, out: Any) -> None:
     size = out.shape[1]
-    for k in prange(len(shapes)):
+    for k in range(begin, end):
         d = int(shapes[k, 5])
         n = 2 * d * EDGES[d]
         y, x = np.empty(n + 1), np.empty(n + 1)
