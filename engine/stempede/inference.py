@@ -43,6 +43,8 @@ _CARD_FIELDS = ("name", "kind", "sha256", "input_shape", "pixel_scale_nm", "batc
 _SCALE_TOLERANCE = 0.1
 # of the free memory; the images themselves and the other stages take the rest
 _MEMORY_SHARE = 0.25
+# beyond are hot pixels, dust and the few brightest of very few particles
+_STANDARD_RANGE = (-4.0, 8.0)
 # a matrix product sums the rows that fill its blocks in another order than the rest: in
 # batches of whole blocks an image has the same answer wherever it stands
 _STEP = 16
@@ -240,6 +242,26 @@ class Network:
             )
 
 
+def standardised(image: Any, valid: Any, xp: ModuleType = np) -> Any:
+    """Return a (y, x) image less its median, over its standard deviation about it, bounded.
+
+    What networks take that look at whole frames: it knows neither counts nor noise, and keeps
+    what one frame's particles have in common. Pixels that are not valid become 0.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+    valid : (y, x) bool array
+    """
+    seen = image[valid]
+    if not seen.size:
+        return xp.zeros_like(image)
+    away = image - xp.float32(xp.median(seen))
+    spread = float(xp.sqrt(xp.mean(away[valid] ** 2)))
+    away *= valid / xp.float32(max(spread, 1e-12))
+    return xp.clip(away, *_STANDARD_RANGE)
+
+
 def find(weights: str | Path) -> Path:
     """Return the file of a network: a shipped one by name, any other by its path.
 
@@ -342,6 +364,11 @@ def _module(path: str, sha256: str, device: str, sides: tuple[int, ...]) -> Any:
                 "export the network again with `stempede train`"
             ) from error
     module.eval()
+    if next(module.parameters(), None) is not None:
+        # kept apart in files from which a training may start
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=Warning)
+            module = torch.jit.freeze(module)
     with torch.inference_mode():
         for _ in range(2):
             module(torch.zeros((2, *sides), device=device))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
 from stempede.cli.app import AsJson, Quiet, app
+from stempede.cli.progress import Phases
 
 train = typer.Typer(help="Train networks and classifiers.", no_args_is_help=True)
 app.add_typer(train, name="train")
@@ -39,7 +38,7 @@ def shape(
     from stempede.models.shape import make
     from stempede.models.train import Training
 
-    with _Phases(quiet=quiet or as_json) as news:
+    with Phases(quiet=quiet or as_json) as news:
         made = make(Training(crops, epochs, seed), out, device=device, news=news)
     if as_json:
         typer.echo(made.weights.with_suffix(".json").read_text("utf-8").strip())
@@ -59,49 +58,3 @@ def _lines(card: dict[str, Any]) -> list[str]:
         f"outline         Jaccard {held['outline_jaccard_mean']:.3f} before any refinement",
         f"turned crops    {held['turned']['same_d']:.1%} keep their d",
     ]
-
-
-class _Phases:
-    """A bar per phase of a training, with the time left; silent when asked."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._bar: Any = None if quiet else _make_bar()
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Phases:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, phase: str, done: int, total: int, remark: str) -> None:
-        """Take what is being done, how much of it is done, of how much, and a remark."""
-        if self._bar is None:
-            return
-        if phase not in self._tasks:
-            # the time left is told from what this process did itself
-            self._tasks[phase] = self._bar.add_task(phase, total=total, remark="")
-        self._bar.update(self._tasks[phase], completed=done, total=total, remark=remark)
-
-
-def _make_bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    return Bar(
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[remark]}"),
-        console=Console(file=sys.stderr),
-    )

@@ -88,7 +88,7 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
     news : callable
         See ``News``.
     """
-    place = _place(device)
+    place = choose_place(device)
     torch.manual_seed(training.seed)
     network = ShapeNet().to(place)
     optimiser = torch.optim.AdamW(network.body.parameters(), _PEAK_RATE, weight_decay=_DECAY)
@@ -96,7 +96,8 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
     learning, choosing = _draw(training, state.epoch, place, news)
     steps = max(1, len(learning) // training.batch)
     for epoch in range(state.epoch, training.epochs):
-        rates = [_rate(epoch * steps + k, training.epochs * steps) for k in range(steps)]
+        whole = training.epochs * steps
+        rates = [_PEAK_RATE * one_cycle(epoch * steps + k, whole) for k in range(steps)]
         loss = _epoch(network, optimiser, learning, training, epoch, rates)
         row = {"epoch": epoch + 1, "train_loss": loss, **judge(network, choosing)}
         state = state.after(row, network, optimiser)
@@ -125,7 +126,14 @@ def _draw(training: Training, epoch: int, place: str, news: News) -> tuple[Sampl
     return learning or choosing, choosing
 
 
-def _place(device: str) -> str:
+def choose_place(device: str) -> str:
+    """Return where torch trains: ``cuda`` or ``cpu``.
+
+    Raises
+    ------
+    ModelError
+        If the device is none of auto, cpu and gpu, or a GPU is asked for and there is none.
+    """
     there = torch.cuda.is_available()
     if device not in ("auto", "cpu", "gpu") or (device == "gpu" and not there):
         raise ModelError(
@@ -134,12 +142,12 @@ def _place(device: str) -> str:
     return "cuda" if there and device != "cpu" else "cpu"
 
 
-def _rate(step: int, steps: int) -> float:
-    """One cycle: up over the first fifth, down to nothing along a cosine."""
+def one_cycle(step: int, steps: int) -> float:
+    """Return a step's rate, as a share of the peak: up over a fifth, then down along a cosine."""
     warm = _WARM_SHARE * steps
     if step < warm:
-        return _PEAK_RATE * (0.04 + 0.96 * step / warm)
-    return _PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+        return 0.04 + 0.96 * step / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
 def _epoch(

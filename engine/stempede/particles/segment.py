@@ -1,4 +1,4 @@
-"""Segment: regions that may be particles, found by their outlines or by a threshold."""
+"""Segment: regions that may be particles, found by outlines, by a threshold or by a network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.frames import Batch
+from stempede.inference import Network, check, find, require_torch
+from stempede.particles.learned import KIND, Cuts, at_full_size, full_probability, look
 from stempede.particles.outlines import SMALLEST_PX, Sharpness, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
@@ -16,7 +18,9 @@ from stempede_kernels.label import renumber
 from stempede_kernels.pieces import separate, whole_pieces
 from stempede_kernels.smooth import gaussian
 
-METHODS = ("outlines", "global", "local", "hysteresis")
+METHODS = ("outlines", "global", "local", "hysteresis", "unet")
+
+_WITHOUT = "leave the network out with --set particles.segment.method=outlines"
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class Segment:
 
     Parameters
     ----------
-    method : {"outlines", "global", "local", "hysteresis"}
+    method : {"outlines", "global", "local", "hysteresis", "unet"}
         ``outlines`` gives each region its own level, where its outline is sharpest, at a
-        scale found frame by frame; the others threshold the smoothed frame.
+        scale found frame by frame; ``unet`` asks a network, which wants torch; the others
+        threshold the smoothed frame.
     floor, faint_floor, share, window, quantile, local, largest, thickness, doubt, contrast,
     contrast_share : float
         Of ``outlines``; see ``Sharpness``.
@@ -43,6 +48,12 @@ class Segment:
         Of ``local``: side of the window whose mean is the threshold.
     band : float
         Of ``hysteresis``: regions reach (1 + band) and extend to (1 - band) of Otsu's level.
+    weights : str
+        Of ``unet``: ``unet``, which is shipped, or a ``.pt`` file with its card.
+    threshold : float
+        Of ``unet``: probability from which a pixel belongs to a particle.
+    diameter_px : float
+        Of ``unet``: typical diameter; 0 has it found frame by frame.
     """
 
     method: str = "outlines"
@@ -62,6 +73,9 @@ class Segment:
     smooth_px: float = 2.0
     window_px: int = 129
     band: float = 0.2
+    weights: str = "unet"
+    threshold: float = 0.75
+    diameter_px: float = 0.0
     sharpness: Sharpness = field(init=False, repr=False)
 
     name: ClassVar[str] = "particles.segment"
@@ -75,6 +89,13 @@ class Segment:
             raise ValueError(
                 f"threshold_scale is above 0, found {self.threshold_scale}; 1 leaves levels alone"
             )
+        if not 0 < self.threshold < 1 or not 0 <= self.diameter_px < np.inf:
+            raise ValueError(
+                f"threshold is between 0 and 1, diameter_px 0 or more; found {self.threshold} and "
+                f"{self.diameter_px}; correct them"
+            )
+        if self.method == "unet":
+            object.__setattr__(self, "writes", (*type(self).writes, "probability"))
         sharp = Sharpness(
             floor=self.floor,
             faint_floor=self.faint_floor,
@@ -90,11 +111,26 @@ class Segment:
         )
         object.__setattr__(self, "sharpness", sharp)
 
+    def check(self) -> None:
+        """Hold that the network can be run, where one is asked for.
+
+        Raises
+        ------
+        ModelError
+            If torch, the weights or their card are missing or do not belong together.
+        """
+        if self.method == "unet":
+            require_torch(self.weights, _WITHOUT)
+            check(find(self.weights), kind=KIND)
+
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``regions``: int32, 0 background, 1..n per frame.
 
-        ``frames.scale_px`` gets the typical diameter.
+        ``frames.scale_px`` gets the typical diameter. A network's ``probability`` is a map
+        too, float32.
         """
+        if self.method == "unet":
+            return self._by_network(batch)
         xp = batch.backend.xp
         regions = xp.zeros(batch.images.shape, xp.int32)
         scales = np.full(len(batch), np.nan)
@@ -112,6 +148,27 @@ class Segment:
         labels = half_height(view, image, valid, backend, 0.5 * self.threshold_scale)
         least_px = SMALLEST_PX * view.factor**2
         return backend.through_host(self.name, pieces, labels, least_px=least_px), scale
+
+    def _by_network(self, batch: Batch) -> Batch:
+        backend, xp = batch.backend, batch.backend.xp
+        network = Network.load(self.weights, backend, kind=KIND, without=_WITHOUT)
+        # a tenth more or less of the odds' own level, as of any other threshold
+        cuts = Cuts(threshold=float(np.clip(self.threshold * self.threshold_scale, 0.01, 0.99)))
+        regions = xp.zeros(batch.images.shape, xp.int32)
+        probability = xp.zeros(batch.images.shape, xp.float32)
+        scales = np.full(len(batch), np.nan)
+        for k, (image, valid) in enumerate(zip(batch.images, batch.maps["valid"])):
+            guess = self.diameter_px or self._diameter(image, valid, backend)
+            found = look(network, image, valid, guess, cuts, self.name)
+            regions[k] = at_full_size(found, image, valid, cuts.threshold, backend)
+            probability[k] = full_probability(found, image.shape, xp)
+            scales[k] = found.diameter_px
+        frames = batch.tables["frames"].with_columns({"scale_px": scales})
+        maps = {"regions": regions, "probability": probability}
+        return batch.with_(maps=maps, tables={"frames": frames})
+
+    def _diameter(self, image: Any, valid: Any, backend: Backend) -> float:
+        return typical_diameter(best_view(image, valid, self.sharpness, self.name, backend))
 
     def _by_threshold(self, image: Any, valid: Any, backend: Backend) -> tuple[Any, float]:
         xp, ndimage = backend.xp, backend.ndimage

@@ -25,6 +25,7 @@ from stempede.simulate.placement import agglomerate_sizes, build_agglomerate, ou
 from stempede.simulate.population import Population
 from stempede.simulate.scale_bar import burn_in, scale_bar_box
 from stempede.simulate.superellipse import N_VERTICES, unit_outlines
+from stempede.simulate.support import clumps, debris, grain, speckle
 from stempede.simulate.truth import truth_table
 from stempede.tables import Table
 
@@ -105,6 +106,7 @@ def render(
     bodies = _strew(population, rng)
     thickness, owner = _draw(population, bodies)
     bodies, labels = _in_raster_order(bodies, owner)
+    thickness = _among(population, thickness, rng)
     intensity = _illuminate(population, thickness, seed, rng)
     image = expose(intensity, ELECTRONS_PER_PX[population.noise], rng)
     box = scale_bar_box(population)
@@ -221,6 +223,21 @@ def _in_raster_order(bodies: _Bodies, owner: np.ndarray) -> tuple[_Bodies, np.nd
     return bodies.take(seen - 1), relabel[owner]
 
 
+def _among(population: Population, thickness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give particles their grain and add what lies among them; draws nothing where none is set."""
+    shape, scale_px = population.shape, population.mean_size_px
+    if population.grain:
+        thickness = thickness * grain(shape, population.grain, scale_px, rng)
+    if population.debris:
+        thickness = thickness + debris(shape, population.debris, scale_px, rng)
+    if population.support:
+        lumps = np.float32(population.support) * clumps(shape, scale_px, rng)
+        # what is thick is rough too
+        rough = 1.0 + np.float32(4.0 * population.texture) * film_texture(shape, 0, rng)
+        thickness = thickness + lumps * rough
+    return thickness
+
+
 def _illuminate(
     population: Population, thickness: np.ndarray, seed: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -239,6 +256,9 @@ def _illuminate(
     intensity *= _gradient(shape, population.gradient, rng)
     if population.blur_px:
         intensity = ndimage.gaussian_filter(intensity, population.blur_px, truncate=3.0)
+    if population.speckle:
+        grains = speckle(shape, population.speckle_px, rng)
+        intensity *= np.maximum(1.0 + np.float32(population.speckle) * grains, 0.0)
     return intensity
 
 

@@ -13,7 +13,7 @@ from stempede.simulate.noise import ELECTRONS_PER_PX
 SHAPES = ("disc", "ellipse", "cube", "rod", "triangle", "star", "urchin")
 """Names of the shapes that a population may mix."""
 
-_ABOVE_0 = ("height_px", "width_px", "pixel_size_nm", "mean_size_nm")
+_ABOVE_0 = ("height_px", "width_px", "pixel_size_nm", "mean_size_nm", "speckle_px")
 _SHARES = ("touching", "icc", "coverage", "contrast", "thickness_contrast")
 _NOT_NEGATIVE = (
     "count",
@@ -27,6 +27,10 @@ _NOT_NEGATIVE = (
     "gradient",
     "texture",
     "contamination",
+    "support",
+    "debris",
+    "grain",
+    "speckle",
     "scale_bar_nm",
 )
 
@@ -104,6 +108,14 @@ class Population:
         Illumination change over the frame and carbon-film roughness, relative to the support.
     contamination : int
         Broad soft patches per frame.
+    support : float
+        Thickness of a lumpy support that covers part of the frame, as a share of a particle's.
+    debris : int
+        Specks per frame, far smaller than particles, that are not among the truth.
+    grain : float
+        Relative standard deviation of the contrast inside particles, from place to place.
+    speckle, speckle_px : float
+        Phase contrast of a film out of focus, relative to the support, and its period.
     scale_bar_nm : float
         Length of a burned-in scale bar; 0: none.
     """
@@ -133,6 +145,11 @@ class Population:
     gradient: float = 0.15
     texture: float = 0.015
     contamination: int = 2
+    support: float = 0.0
+    debris: int = 0
+    grain: float = 0.0
+    speckle: float = 0.0
+    speckle_px: float = 5.0
     scale_bar_nm: float = 0.0
 
     most_relative_sd: ClassVar[float] = 0.6
