@@ -20,7 +20,8 @@ def result(study_scale):
 
 
 def test_symmetries_are_right_and_sureness_is_earned(result):
-    slack = 3 * np.sqrt(0.025 / result["crops"])
+    # the crops of a block of 128 share their blur and grain: as if there were a third of them
+    slack = 3 * np.sqrt(3 * 0.025 / result["crops"])
     assert result["d_right"] > 0.97 - slack
     assert result["d_right_where_sure"] > 0.99 - slack
     assert result["sure"] > 0.9
