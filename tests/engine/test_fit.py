@@ -72,6 +72,22 @@ def test_intensities_and_their_errors_are_true():
     assert 0.85 < off.std() < 1.2
 
 
+def test_positions_fitted_to_noise_take_no_light_from_the_ground():
+    light, level, width = [], [], []
+    for seed in range(12):
+        i, j, species, yx = lattice()
+        intensity = np.array([SHARES[s] for s in species]) * 28.0
+        electrons = drawn(yx, intensity, SHAPE, level=8e-3, rng=np.random.default_rng(seed))
+        table = fitted(batch_of(electrons, i, j, species, yx + 0.3), scan_lines=False)
+        light.append(table["intensity"].sum() / intensity.sum())
+        level.append(table["offset"].mean() / 8e-3)
+        width.append([table["sigma_major_px"][species == name].mean() / 2.4 for name in SHARES])
+    # 6,000 electrons of columns and 2,000 of the ground between them
+    assert np.mean(light) == pytest.approx(1, abs=0.06)
+    assert np.mean(level) == pytest.approx(1, abs=0.25)
+    assert np.mean(width) == pytest.approx(1, abs=0.05)
+
+
 def test_transposed_frames_give_transposed_columns():
     batch, _, _ = crystal(200)
     columns = batch.tables["columns"]

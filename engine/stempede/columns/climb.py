@@ -61,7 +61,7 @@ def fit(
             # nodes follow the pixels read: go on from the level that was found
             level = np.full(ground.size, state.ground.mean()) if len(state.ground) else ground.start
             state = replace(state, ground=ground.bounded(level))
-        anchor = state
+        ground, anchor = ground.claimed(problem, state), state
         now, problem = _climb(problem, state, pairs, ground, iterations, close)
         state, steps = now.state, steps + now.steps
         if np.hypot(state.y - anchor.y, state.x - anchor.x).max(initial=0) < 0.3 * sigma:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from stempede.columns.footprint import Footprint
+from stempede.columns.widths import log_slopes
 from stempede_kernels import frame_fit
 
 if TYPE_CHECKING:
-    from stempede.columns.joint import Problem
+    from stempede.columns.joint import Problem, State
 
 _ROUGHNESS = 0.2
 """Neighbouring nodes differ by about this share of the background's level."""
@@ -28,6 +29,8 @@ class Ground:
         Precision of the differences of neighbouring nodes.
     start : (m,) float64 array
         Level before any fit.
+    claims : (m,) float64 array
+        Electrons of each node that columns take for theirs; see ``claimed``.
     least : float
         Lower bound of the nodes.
     nodes : (m,) int64 array
@@ -39,6 +42,7 @@ class Ground:
 
     penalty: sp.csr_array
     start: np.ndarray
+    claims: np.ndarray
     least: float
     nodes: np.ndarray
     spacing_px: float
@@ -66,7 +70,32 @@ class Ground:
         least = 1e-3 * scale if problem.noise.positive else -np.inf
         penalty = _differences(nodes, grid[1], _ROUGHNESS * scale)
         start = np.full(len(nodes), max(level, 10 * least) if problem.noise.positive else level)
-        return cls(penalty, start, least, nodes, spacing, (grid[0], grid[1]))
+        return cls(penalty, start, np.zeros(len(nodes)), least, nodes, spacing, (grid[0], grid[1]))
+
+    def claimed(self, problem: Problem, state: State) -> Ground:
+        """Return this ground with what columns claim of it, positions being fitted to noise.
+
+        Each column stands where most of the electrons around it can be its own; its position's
+        information tells how many of the ground's it so takes (see ``widths``).
+        """
+        if not problem.noise.positive:
+            return self
+        sigma = state.shape.sigma_px[problem.species]
+        level = self.at_columns(state.ground, state.y, state.x)
+        taken = -log_slopes(state.intensity, sigma, level, problem.noise, problem.window)[1]
+        place, weight = self._corners(state.y, state.x)
+        taken = taken * problem.moves * ~problem.held / np.maximum(weight.sum(axis=0), 1e-12)
+        claims = np.bincount(place.ravel(), (weight * taken).ravel(), self.size)
+        return replace(self, claims=claims)
+
+    def prior(self, values: np.ndarray) -> tuple[float, np.ndarray, sp.dia_array]:
+        """Return log density, score and information of penalty and claims at node values."""
+        rough = self.penalty @ values
+        if not self.claims.any():
+            return -0.5 * float(values @ rough), -rough, self.penalty
+        log = float(self.claims @ np.log(values)) - 0.5 * float(values @ rough)
+        share = self.claims / values
+        return log, share - rough, self.penalty + sp.diags_array(share / values)
 
     def surface(self, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Return (h, w) the level at every pixel."""
@@ -83,7 +112,7 @@ class Ground:
             found[:, down : down + part.shape[1], across : across + part.shape[2]] += part
         return found.reshape(len(images), -1)[:, self.nodes]
 
-    def information(self, weight: np.ndarray) -> sp.csr_array:
+    def information(self, weight: np.ndarray, prior: sp.csr_array) -> sp.csr_array:
         """Return the information of the nodes, and of their penalty, for (h, w) weights."""
         cells = frame_fit.corner_products(weight, self.spacing_px)
         down, across = np.arange(cells.shape[0])[:, None], np.arange(cells.shape[1])
@@ -94,7 +123,7 @@ class Ground:
         rows, columns = np.broadcast_arrays(place[:, :, None], place[:, None, :])
         where = (rows.ravel(), columns.ravel())
         size = (self.size, self.size)
-        return sp.coo_array((cells[known].ravel(), where), shape=size).tocsr() + self.penalty
+        return sp.coo_array((cells[known].ravel(), where), shape=size).tocsr() + prior
 
     def between(self, first: np.ndarray, sums: np.ndarray) -> sp.csr_array:
         """Return (3 n, m) couplings of y, x, intensity of columns with the nodes.

@@ -139,18 +139,19 @@ class System:
         between = self.ground.between(first, under * self.scale[:, None, None])
         on_ground = self.ground.sums(images)
         n = len(self.state.y)
+        pull, prior = self.ground.prior(self.state.ground)[1:]
         cross = np.concatenate([sums[:, 1:].swapaxes(0, 1).T.reshape(3 * n, -1), on_ground[1:].T])
         gradient = np.concatenate(
             [
                 sums[:, 0].T.ravel(),
-                on_ground[0] - self.ground.penalty @ self.state.ground,
+                on_ground[0] + pull,
                 dense @ score,
             ]
         )
         block = (dense * weight) @ dense.T
         self._add_priors(gradient, block)
         own, columns = self._columns(weights)
-        under = self.ground.information(weights)
+        under = self.ground.information(weights, prior)
         return Normal(own, columns, between, under, cross, block, gradient)
 
     def gathered(self, images: np.ndarray, active: np.ndarray) -> np.ndarray:
@@ -221,10 +222,11 @@ class System:
         """Return, by species, what positions fitted to noise add to the width's score."""
         state, n_species = self.state, len(self.state.shape.log_sigma)
         level = self.ground.at_columns(state.ground, state.y, state.x)
-        sigma = state.shape.sigma_px[self.problem.species]
-        slope = log_slopes(state.intensity, sigma, level, self.problem.noise, self.problem.window)
-        slope = slope * self.problem.moves
-        return np.bincount(self.problem.species, slope, minlength=n_species)
+        problem = self.problem
+        sigma = state.shape.sigma_px[problem.species]
+        slope = log_slopes(state.intensity, sigma, level, problem.noise, problem.window)[0]
+        slope = slope * problem.moves * ~problem.held
+        return np.bincount(problem.species, slope, minlength=n_species)
 
 
 def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> System:
@@ -238,8 +240,7 @@ def system(problem: Problem, state: State, pairs: Footprint, ground: Ground) -> 
         expected *= pairs.at_pixels(problem.exposure)
     observed = pairs.at_pixels(problem.electrons)
     likelihood = problem.noise.log_likelihood(observed, expected)
-    rough = 0.5 * float(state.ground @ (ground.penalty @ state.ground))
-    objective = float(likelihood.sum()) - rough
+    objective = float(likelihood.sum()) + ground.prior(state.ground)[0]
     return System(
         problem, state, pairs, ground, gaussians, observed, expected, likelihood, objective
     )

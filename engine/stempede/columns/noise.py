@@ -72,18 +72,23 @@ class Noise:
         ----------
         electrons, expected : (p,) float64 array
         """
+        weight = self.information(expected)
+        if not self.resolved:
+            mean = expected if self.model == "gaussian" else np.maximum(expected, _FLOOR)
+            return (electrons - mean) * weight, weight
+        mean = np.maximum(expected, _FLOOR)
+        return (self._electrons(electrons, mean)[0] / mean - 1) / self.dispersion, weight
+
+    def information(self, expected: np.ndarray) -> np.ndarray:
+        """Return the Fisher information of the expected value of each pixel."""
         if self.model == "gaussian":
-            weight = 1 / self._variance(expected)
-            return (electrons - expected) * weight, weight
+            return 1 / self._variance(expected)
         mean = np.maximum(expected, _FLOOR)
         if self.resolved:
-            score, weight = self._electrons(electrons, mean)[0] / mean - 1, self._information(mean)
+            weight = self._counted_information(mean)
         else:
             weight = 1 / (mean + self.read_noise**2 * (self.model == "poisson-gaussian"))
-            score = (electrons - mean) * weight
-        if self.dispersion == 1:
-            return score, weight
-        return score / self.dispersion, weight / self.dispersion
+        return weight / self.dispersion
 
     def log_likelihood(self, electrons: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """Return the log-likelihood of each pixel, up to a constant of the pixel's own."""
@@ -164,7 +169,7 @@ class Noise:
         log_likelihood = first * np.log(mean) - mean + top + np.log(total)
         return first + mean * slope / total, log_likelihood
 
-    def _information(self, mean: np.ndarray) -> np.ndarray:
+    def _counted_information(self, mean: np.ndarray) -> np.ndarray:
         """Return the information of a pixel: of electrons counted, times the share resolved."""
         share = np.interp(np.log(mean), np.log(_MEANS), _resolved_share(self.read_noise))
         bright = mean / (mean + self.read_noise**2)

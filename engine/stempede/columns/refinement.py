@@ -38,8 +38,8 @@ _ENOUGH = 200
 _ROUGHLY = 0.5
 """Gain in log-likelihood below which widths are as good as they need to be."""
 
-_OWN_WIDTH = 30.0
-"""Electrons per column from which a species has a width of its own in any case."""
+_OWN_WIDTH = 0.15
+"""Intensity over that of the brightest species from which a species has a width of its own."""
 
 
 @dataclass(frozen=True)
@@ -230,14 +230,12 @@ def _medians(values: np.ndarray, kind: np.ndarray) -> np.ndarray:
 def _widths(problem: Problem, state: State, sites: Sites) -> tuple[Problem, State]:
     """Fit widths to the columns that can tell them.
 
-    A species of few electrons would pull the shared width to what fits its noise, so it takes
-    the width of the brightest.
+    A species that is hardly seen takes the width of the brightest.
     """
     light = np.where(problem.held, 0.0, state.intensity)
     median = _medians(light, sites.kind)
     brightest = int(np.argmax(median))
-    counted = problem.noise.model != "gaussian"
-    own = (median >= _OWN_WIDTH) if counted else median > 0.15 * median[brightest]
+    own = median > _OWN_WIDTH * median[brightest]
     own[brightest] = True
     number = np.where(own, np.cumsum(own) - 1, 0)
     number[~own] = number[brightest]
