@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stempede.particles.one_or_many import LEAST_Z
 from stempede.report.groups import structure
 from stempede.report.groups.findings import Grouped
 from stempede.report.groups.tables import linkage
@@ -115,11 +116,13 @@ def _valleys(rows: list[Row], taken: int, sketch: Sketch) -> Html | None:
         "group-valleys",
         "The least clear valley against the number of groups",
         "Rise above the least clear valley between any two of K groups, in standard deviations of "
-        "the counts: groups are joined until every valley that is left is clear.",
+        f"the counts: groups are joined until every valley that is left is clear: rises by "
+        f"{LEAST_Z:g} (dotted) above a valley deep enough.",
         structure.number_curves,
         {"modes": curve},
         taken,
         "least clear valley,\nstandard deviations",
+        LEAST_Z,
     )
 
 

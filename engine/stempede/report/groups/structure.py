@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,10 @@ _LINES = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE)
 
 
 def number_curves(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], chosen: int, label: str
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    chosen: int,
+    label: str,
+    needed: float = math.nan,
 ) -> Any:
     """Draw a score against the number of groups.
 
@@ -28,6 +32,8 @@ def number_curves(
         The number that the run took.
     label : str
         Name of the score.
+    needed : float
+        What it must reach, drawn as a line; NaN where there is no such bound.
     """
     figure, axes = start()
     for (name, (k, score, spread)), marker, colour in zip(
@@ -46,6 +52,8 @@ def number_curves(
         )
         if bars.any():
             axes.errorbar(k[bars], score[bars], spread[bars], fmt="none", color=colour, linewidth=1)
+    if math.isfinite(needed):
+        axes.axhline(needed, color=style.MUTED, linewidth=0.7, linestyle=":", label="needed")
     axes.axvline(chosen, color=style.ORANGE, linewidth=5, alpha=0.35, zorder=0)
     axes.annotate(
         f"taken: {chosen}",
@@ -59,7 +67,7 @@ def number_curves(
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("number of groups K")
     axes.set_ylabel(label)
-    if len(curves) > 1:
+    if len(curves) > 1 or math.isfinite(needed):
         legend_above(figure, axes)
     return figure
 
@@ -115,7 +123,7 @@ def loadings(matrix: np.ndarray, features: Sequence[str]) -> Any:
     reach = float(np.nanmax(np.abs(matrix))) or 1.0
     shown = axes.imshow(matrix.T, cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto")
     axes.set_xticks(range(len(matrix)), [f"{k + 1}" for k in range(len(matrix))])
-    axes.set_yticks(range(len(features)), features)
+    axes.set_yticks(range(len(features)), [name.replace("_", " ") for name in features])
     axes.tick_params(length=0, labelsize="small")
     axes.set_xlabel("principal component")
     for spine in axes.spines.values():
