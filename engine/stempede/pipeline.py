@@ -311,6 +311,11 @@ def _host(table: Table, backend: Backend) -> Table:
 
 
 def _kept_map(name: str, parts: Sequence[Batch]) -> np.ndarray:
+    if name != "images" and any(name not in p.maps for p in parts):
+        raise RecipeError(
+            f"map '{name}' is to be kept, but its stage wrote none, as its parameters ask; "
+            "change them, or leave the map out of --keep"
+        )
     maps = [p.images if name == "images" else p.maps[name] for p in parts]
     host = [p.backend.download(m, "maps") for p, m in zip(parts, maps)]
     return np.concatenate(host)

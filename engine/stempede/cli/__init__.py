@@ -24,6 +24,7 @@ from stempede.cli import (  # noqa: F401  # isort: skip
     replay,
     sessions,
     train,
+    train_denoise,
     train_unet,
     watch,
 )

@@ -61,7 +61,7 @@ class Denoiser:
     """
 
     weights: str = "denoise"
-    steps: int = 300
+    steps: int = 200
     minutes: float = 5.0
     prior: float = 0.05
     noise: Literal["auto", "poisson", "poisson-gaussian", "gaussian"] = "auto"
