@@ -98,3 +98,40 @@ def test_values_change_as_frames_arrive_and_outlast_reload_and_restart(tmp_path)
         tab.close()
         other.close()
     assert len(events(run, "measured")) == 4
+
+
+CLICKS = """(() => { const all = (n, s) => [...n.querySelectorAll('*')].flatMap(
+  (c) => [...(c.matches(s) ? [c] : []), ...(c.shadowRoot ? all(c.shadowRoot, s) : [])]);
+  const found = all(document, %r)[%d]; if (!found) return '';
+  for (const kind of ['mousedown', 'mouseup', 'click'])
+    found.dispatchEvent(new MouseEvent(kind, {bubbles: true, composed: true}));
+  return found.textContent; })()"""
+
+
+@needs_browser
+def test_a_frame_that_is_chosen_stays_chosen(tmp_path) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    put(source, 0, 1, 2, 3)
+    with Running(watched(source, run, idle_s=None)) as running, Browser() as browser:
+        running.measured(4)
+        with Page(run) as page:
+            tab, other = browser.open(page.address), browser.open(page.address)
+            tab.wait(shows("frame 3", "following the newest frame"))
+            # rows are the newest first
+            tab.wait(lambda t: t.eval(CLICKS % (".slick-row .slick-cell.l0", 2)) == "1")
+            tab.wait(shows("frame 1", "follow the newest frame"))
+            assert "frame=1" in tab.eval("window.location.search")
+            put(source, 5)
+            running.measured(5)
+            other.wait(shows("frame 4"))
+            tab.wait(lambda t: "frame_00005.tif" in t.text())
+            assert tab.picture().startswith("frame 1")
+            tab.eval("window.marked = true")
+            tab.call("Page.reload")
+            tab.wait(anew("frame 1"))
+            tab.wait(shows("frame 1", "follow the newest frame"))
+            assert tab.eval(CLICKS % ("button", 0))
+            tab.wait(shows("frame 4", "following the newest frame"))
+            tab.wait(lambda t: "frame=" not in t.eval("window.location.search"))
+            tab.close()
+            other.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from stempede.live.tally import Tally
 from stempede.tables import Table
 
 REFRESH_S = 0.15
+PICTURES = 24
+"""Pictures that are kept."""
 ROWS = 300
 """Frames that the table lists: the newest."""
 POINTS = 1200
@@ -51,7 +54,8 @@ class Board:
         self._results: Results | None = None
         self._next_s = 0.0
         self._stamps: dict[str, int] = {}
-        self._pictures: dict[tuple[int, int], tuple[str, str]] = {}
+        self._pictures: dict[tuple[int, int], Future[tuple[str, str]]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="stempede-picture")
 
     @property
     def is_columns(self) -> bool:
@@ -210,18 +214,33 @@ class Board:
 
     def picture(self, frame: int) -> tuple[str, str]:
         """Return a frame with what was found in it, as a data URI, and a line about it."""
+        return self._drawing(frame).result()
+
+    def picture_soon(self, frame: int) -> tuple[str, str] | None:
+        """Return that picture, None while it is drawn: beside what answers viewers."""
+        drawing = self._drawing(frame)
+        return drawing.result() if drawing.done() else None
+
+    def _drawing(self, frame: int) -> Future[tuple[str, str]]:
         if self.tally is None or self._results is None or frame not in self.tally.frames:
-            return "", "not measured yet"
+            nothing: Future[tuple[str, str]] = Future()
+            nothing.set_result(("", "not measured yet"))
+            return nothing
         key = (frame, self.tally.written_at(frame))
         if key not in self._pictures:
-            while len(self._pictures) > 24:
-                del self._pictures[next(iter(self._pictures))]
-            part = self.tally.part_of(frame)
-            facts = self.tally.frames[frame].facts
-            options = self.document.get("source_options", {})
-            uri, said = picture(self._results, facts, part, options.get("signal"))
-            self._pictures[key] = uri, f"{said} · {Path(str(facts['source'])).name}"
+            # what was asked for last comes first; others ask again
+            passed = [k for k, drawing in self._pictures.items() if drawing.cancel()]
+            for old in [*passed, *list(self._pictures)[: -PICTURES + 1]]:
+                self._pictures.pop(old, None)
+            part, facts = self.tally.part_of(frame), self.tally.frames[frame].facts
+            signal = self.document.get("source_options", {}).get("signal")
+            self._pictures[key] = self._pool.submit(_drawn, self._results, facts, part, signal)
         return self._pictures[key]
+
+
+def _drawn(results: Results, facts: Any, part: int | None, signal: str | None) -> tuple[str, str]:
+    uri, said = picture(results, facts, part, signal)
+    return uri, f"{said} · {Path(str(facts['source'])).name}"
 
 
 def _half_spacing(y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ class Viewer:
     def __init__(self, document: Any, board: Board) -> None:
         self.document, self.board = document, board
         self._seen = -1
-        self._frame = _asked_for(document)
+        self._frame, self._is_drawing = _asked_for(document), False
         board.refresh()
         self._columns = board.is_columns
         self._build()
@@ -87,6 +87,7 @@ class Viewer:
         self.problems, self.groups = text("problems"), text("groups")
         follows = self._frame is None
         self.follow = Toggle(label=_label(follows), active=follows, name="follow")
+        self.follow.tags = [] if follows else [self._frame]
         self.follow.on_change("active", self._followed)
         self.follow.js_on_change("tags", CustomJS(code=REMEMBER))
         self.table, self.rows = self._table()
@@ -184,6 +185,8 @@ class Viewer:
         """Push what is new to this viewer."""
         self.board.refresh()
         if self.board.version == self._seen and not force:
+            if self._is_drawing:
+                self._show()
             return
         self._seen = self.board.version
         if self.board.is_columns != self._columns:
@@ -212,9 +215,14 @@ class Viewer:
             self.rows.selected.indices = chosen
 
     def _show(self) -> None:
-        uri, said = ("", "No frame yet.")
+        found: tuple[str, str] | None = ("", "No frame yet.")
         if self._frame is not None:
-            uri, said = self.board.picture(self._frame)
+            found = self.board.picture_soon(self._frame)
+        self._is_drawing = found is None
+        if found is None:
+            # the picture before it stays until then
+            return
+        uri, said = found
         shown = f'<img alt="{_escaped(said)}" src="{uri}">' if uri else ""
         self.image.text = f'{shown}<p class="none" id="caption">{_escaped(said)}</p>'
 
