@@ -6,7 +6,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from superellipse_drawing import FRAME, SHAPES, labelled
 
-from stempede_kernels.superellipse import State, batch, choose, cpu, fit, overlap, reference, render
+from stempede_kernels.superellipse import (
+    State,
+    batch,
+    choose,
+    cpu,
+    fit,
+    overlap,
+    plan,
+    reference,
+    render,
+)
 from stempede_kernels.superellipse.starts import starts
 
 shapes_drawn = st.tuples(
@@ -215,3 +225,22 @@ def test_what_does_not_fit_together_is_refused():
         render(SHAPES + np.eye(7)[5] / 2, 8)
     with pytest.raises(ValueError, match="above 0"):
         render(-SHAPES, 8)
+
+
+@pytest.mark.parametrize(("p", "wins"), [(25.0, 1), (np.exp(plan.HIGH[4]), 0)])
+def test_a_star_with_hollow_sides_is_not_a_square_that_has_none(p, wins):
+    # two fits of d = 2 that are nearly alike: p above 2 is kept, but not where it is at its bound
+    theta = np.zeros((2, plan.N_FREE))
+    theta[:, 4] = np.log([0.95, p])
+    nothing = np.ones(2, np.int32)
+    fits = choose.Candidates(
+        np.zeros(2, np.int64),
+        np.full(2, 2),
+        theta,
+        np.array([1.0, 1.05**2]),
+        np.array([0.98, 0.978]),
+        nothing.astype(np.int8),
+        nothing,
+    )
+    winner, _ = choose.chosen(fits, np.array([0.9]))
+    assert winner[0] == wins

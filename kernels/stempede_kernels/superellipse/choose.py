@@ -14,7 +14,11 @@ NEAR_DISTANCE = 1.02
 EGG = 1.1
 """An egg, d = 1, follows any irregular outline: it counts where it is this much nearer."""
 NEAR_BRANCH = 1.1
-"""The same for two fits of one d, one with p above 2 and one below: the former."""
+"""The same for two fits of one d, one with p above 2 and one below: the former.
+
+Where that one's p is at its bound the outline wants what no p above 2 has, hollow sides or
+sharper corners; only a square is followed as well by p near 1, and it alone is a tie.
+"""
 CIRCLE = 0.01
 """A circle that overlaps this much less than the best shape, or more: the region is one."""
 SIMPLE = (2, 1, 3, 4, 5, 6)
@@ -81,7 +85,8 @@ def chosen(c: Candidates, circle: Floats) -> tuple[Ints, Floats]:
     winner = np.full(n, -1, np.int64)
     nearest = np.full(n, np.inf)
     np.minimum.at(nearest, c.region[own], distance[own])
-    own &= distance <= NEAR_BRANCH * nearest[c.region]
+    bound = c.theta[:, 4] >= HIGH[4] - 1e-9
+    own &= distance <= np.where(bound, NEAR_DISTANCE, NEAR_BRANCH) * nearest[c.region]
     # the last one written stays: p from 2 on, then the nearer
     key = np.lexsort((-distance, c.theta[:, 4] >= np.log(2.0)))
     key = key[own[key]]
