@@ -12,7 +12,12 @@ from stempede.report.figures import legend_above, start
 from stempede.report.sizes import Interval
 
 
-def confusion_matrix(counts: np.ndarray, truth: Sequence[str], told: Sequence[str]) -> Any:
+def confusion_matrix(
+    counts: np.ndarray,
+    truth: Sequence[str],
+    told: Sequence[str],
+    axis_names: tuple[str, str] = ("label", "classifier says"),
+) -> Any:
     """Draw a confusion matrix: shares of each row as shade, numbers written in.
 
     Parameters
@@ -21,6 +26,8 @@ def confusion_matrix(counts: np.ndarray, truth: Sequence[str], told: Sequence[st
         Rows: label; columns: what the classifier said.
     truth, told : sequence of str
         Names of rows and of columns.
+    axis_names : tuple of str
+        What rows and what columns are.
     """
     side = max(2.6, 1.5 + 0.42 * len(told))
     figure, axes = start((side + 0.6, side * 0.9))
@@ -45,12 +52,12 @@ def confusion_matrix(counts: np.ndarray, truth: Sequence[str], told: Sequence[st
         ha="right" if _long(told) else "center",
     )
     axes.set_yticks(range(len(truth)), truth)
-    axes.set_xlabel("classifier says")
-    axes.set_ylabel("label")
+    axes.set_xlabel(axis_names[1])
+    axes.set_ylabel(axis_names[0])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.colorbar(shown, ax=axes, label="share of the label, %", shrink=0.85)
+    figure.colorbar(shown, ax=axes, label="share of the row, %", shrink=0.85)
     return figure
 
 

@@ -100,6 +100,7 @@ def _confusion(held: dict[str, Any], sketch: Sketch) -> Html:
         counts,
         names,
         names,
+        ("true d", "most probable d"),
     )
 
 
