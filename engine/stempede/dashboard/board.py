@@ -64,14 +64,16 @@ class Board:
 
     def refresh(self) -> None:
         """Read what is new; at most a few times a second, however many viewers ask."""
-        if time.monotonic() < self._next_s:
+        started = time.monotonic()
+        if started < self._next_s:
             return
         try:
             self._refresh()
         except (StempedeError, OSError, ValueError):
             # half of a run: it is being begun, or removed; the next look sees more
             self._results = None
-        self._next_s = time.monotonic() + REFRESH_S
+        now_s = time.monotonic()
+        self._next_s = now_s + max(REFRESH_S, 4 * (now_s - started))
 
     def _refresh(self) -> None:
         if self._results is None and not self._opened():
@@ -84,11 +86,12 @@ class Board:
         fresh = self.tally.refresh(most=200)
         if fresh:
             self.newest = max(self.tally.frames)
-            if self._alerts is not None:
-                self._alerts.update(self.tally, self.provisional.get("frames"))
-                self.flags = self._alerts.flags
         if self._is_new("live/provisional/run.json"):
             self.provisional, changed = read_provisional(self.run), True
+        if self._alerts is not None:
+            self._alerts.update(self.tally, self.provisional.get("frames"))
+            changed = changed or self.flags != self._alerts.flags
+            self.flags = self._alerts.flags
         if self._is_new("run.json"):
             text = (self.run / "run.json").read_text(encoding="utf-8")
             self.document, changed = json.loads(text), True

@@ -10,6 +10,7 @@ from stempede.dashboard.charts import Charts
 from stempede.dashboard.style import PAGE_CSS, TEXT_CSS
 
 PERIOD_MS = 200
+DRAWING_MS = 20
 TABLE_PX = 300
 FOLLOWING, PINNED = "following the newest frame", "follow the newest frame"
 
@@ -185,8 +186,6 @@ class Viewer:
         """Push what is new to this viewer."""
         self.board.refresh()
         if self.board.version == self._seen and not force:
-            if self._is_drawing:
-                self._show()
             return
         self._seen = self.board.version
         if self.board.is_columns != self._columns:
@@ -214,13 +213,19 @@ class Viewer:
         if self.rows.selected.indices != chosen:
             self.rows.selected.indices = chosen
 
+    def _show_late(self) -> None:
+        self._is_drawing = False
+        self._show()
+
     def _show(self) -> None:
         found: tuple[str, str] | None = ("", "No frame yet.")
         if self._frame is not None:
             found = self.board.picture_soon(self._frame)
-        self._is_drawing = found is None
         if found is None:
             # the picture before it stays until then
+            if not self._is_drawing:
+                self.document.add_timeout_callback(self._show_late, DRAWING_MS)
+            self._is_drawing = True
             return
         uri, said = found
         shown = f'<img alt="{_escaped(said)}" src="{uri}">' if uri else ""

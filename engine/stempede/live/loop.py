@@ -78,7 +78,7 @@ class Loop:
                 time.sleep(TICK_S)
         finally:
             source.stop()
-            self.news.provisional.stop()
+            self.news.stop()
             self._status("stopped", force=True)
             self.events("stopped", measured=len(self._done), waiting=len(self.queue.waiting))
 

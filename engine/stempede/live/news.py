@@ -53,7 +53,7 @@ class News:
         """Take what an earlier watcher has measured; none of it is news."""
         while self.tally.refresh():
             pass
-        self._alerts.update(self.tally)
+        self._alerts.update(self.tally, at_once=True)
 
     def measured(self, frames: Sequence[int], seen_s: dict[int, float]) -> None:
         """Say that frames are measured, and how long that took since they were there."""
@@ -76,7 +76,6 @@ class News:
             if facts["state"] != "measured":
                 reasons = [p for p in self.tally.problems if p["frame"] == frame]
                 self.events("problem", **(reasons[0] if reasons else {"frame": frame}))
-        self._flag()
         self._judge()
 
     def refresh(self, *, can_reduce: bool) -> None:
@@ -84,13 +83,18 @@ class News:
         fresh = self.provisional.update(len(self.tally.frames), can_reduce)
         if self.provisional.failure:
             self.events("problem", stage="provisional results", reason=self.provisional.failure)
+        self._flag()
         if fresh:
-            self._flag()
             self._judge()
 
-    def _flag(self) -> None:
+    def stop(self) -> None:
+        """End what is being made, and say what is still to be said."""
+        self.provisional.stop()
+        self._flag(at_once=True)
+
+    def _flag(self, *, at_once: bool = False) -> None:
         known = self.provisional.tables().get("frames")
-        for alert in self._alerts.update(self.tally, known):
+        for alert in self._alerts.update(self.tally, known, at_once=at_once):
             self.events("flag", **alert)
 
     def _judge(self) -> None:

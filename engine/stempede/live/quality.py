@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from typing import Any
 
@@ -10,6 +11,8 @@ from stempede.stage import find
 from stempede.tables import FRAMES, Table
 
 REDUCTION = "preprocess.flags"
+SHARE = 0.1
+"""Flags are medians over all frames: no more of the time than this goes into them."""
 DRIFT = ("drift_y_px", "drift_x_px")
 
 
@@ -25,17 +28,30 @@ class Alerts:
     def __init__(self, reduction: Any) -> None:
         self._reduction = reduction
         self.flags: dict[int, str] = {}
+        self._seen: tuple[int, int] | None = None
+        self._not_before = 0.0
 
-    def update(self, tally: Tally, provisional: Table | None = None) -> list[dict[str, Any]]:
-        """Return the flags that are new, one entry per frame.
+    def update(
+        self, tally: Tally, provisional: Table | None = None, *, at_once: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the flags that are new, one entry per frame; to be called often.
 
         Parameters
         ----------
         tally : Tally
         provisional : Table, optional
             ``frames`` of the reductions so far, which know the drift.
+        at_once : bool
+            However long it took last.
         """
+        seen = (tally.version, id(provisional))
+        started = time.monotonic()
+        if seen == self._seen or (started < self._not_before and not at_once):
+            return []
+        self._seen = seen
         self.flags, before = flags_of(self._reduction, tally, provisional), self.flags
+        now_s = time.monotonic()
+        self._not_before = now_s + (now_s - started) / SHARE
         news = []
         for frame, flags in self.flags.items():
             fresh = set(flags.split(", ")) - set(before.get(frame, "").split(", "))

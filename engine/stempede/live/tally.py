@@ -233,10 +233,11 @@ class Tally:
         kept = particles.take(np.asarray(particles["accepted"] & (particles["group"] >= 0)))
         wanted = int(goal.quantity.removeprefix("group_"))
         weight = np.nan_to_num(kept["weight"], nan=1.0)
-        for n in np.unique(kept["frame"]).tolist():
-            here = kept["frame"] == n
-            inside = here & (kept["group"] == wanted)
-            running.add(self.place(n), (weight[here].sum(), weight[inside].sum()))
+        frames, of = np.unique(kept["frame"], return_inverse=True)
+        total = np.bincount(of, weight, len(frames))
+        inside = np.bincount(of, weight * (kept["group"] == wanted), len(frames))
+        for n, *sums in zip(frames.tolist(), total, inside, strict=True):
+            running.add(self.place(n), sums)
         return running
 
 
