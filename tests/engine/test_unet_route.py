@@ -26,6 +26,7 @@ from stempede.particles.learned import (
     typical_diameter_of,
 )
 from stempede.particles.segment import Segment
+from stempede.particles.split import Split
 from stempede.recipe import Recipe
 
 torch = pytest.importorskip("torch")
@@ -86,6 +87,7 @@ def test_a_frame_is_brought_to_the_size_of_the_network():
     assert factor_for(24.0, 24.0) == 1
     assert factor_for(70.0, 24.0) == 3
     assert factor_for(9.0, 24.0) == 0.5
+    assert factor_for(14.0, 24.0) == 1
     assert factor_for(float("nan"), 24.0) == 1
 
 
@@ -141,6 +143,18 @@ def test_the_stage_keeps_probabilities_and_no_frame_depends_on_another(weights):
     assert both.maps["probability"].dtype == np.float32
     np.testing.assert_array_equal(both.maps["probability"][1], one.maps["probability"][0])
     np.testing.assert_array_equal(both.maps["regions"][1], one.maps["regions"][0])
+
+
+def test_what_a_network_parted_is_cut_no_further():
+    batch = batch_of(np.random.default_rng(0).normal(size=(40, 50)))
+    dumbbell = np.zeros((1, 40, 50), np.int32)
+    dumbbell[0, 10:30, 5:20], dumbbell[0, 10:30, 28:45], dumbbell[0, 19:21, 20:28] = 3, 3, 3
+    frames = batch.tables["frames"].with_columns({"scale_px": np.array([17.0])})
+    probability = dumbbell.astype(np.float32)
+    plain = batch.with_(maps={"regions": dumbbell}, tables={"frames": frames})
+    asked = plain.with_(maps={"probability": probability})
+    assert Split()(plain).maps["labels"].max() == 2
+    np.testing.assert_array_equal(Split()(asked).maps["labels"], dumbbell > 0)
 
 
 def test_a_recipe_takes_the_method(weights):

@@ -16,11 +16,12 @@ import numpy as np
 from stempede.backend import Backend
 from stempede.errors import ModelError
 from stempede.inference import Card, Network, standardised
-from stempede.particles.outlines import shrink
+from stempede.particles.outlines import View, shrink, smoothing
 from stempede.particles.windows import stretch
 from stempede_kernels.label import renumber
 from stempede_kernels.maxima import label_h_maxima
 from stempede_kernels.pieces import whole_pieces
+from stempede_kernels.smooth import gaussian
 from stempede_kernels.watershed import watershed
 
 KIND = "unet"
@@ -175,6 +176,8 @@ def model_diameter(card: Card) -> float:
 def factor_for(diameter_px: float, wanted_px: float) -> float:
     """Return how many pixels to average so that particles get a size; a half enlarges twice.
 
+    Enlarged are only those that would still be smaller: the grain of the film grows with them.
+
     Examples
     --------
     >>> factor_for(100.0, 24.0), factor_for(10.0, 24.0), factor_for(float("nan"), 24.0)
@@ -183,7 +186,7 @@ def factor_for(diameter_px: float, wanted_px: float) -> float:
     if not np.isfinite(diameter_px):
         return 1.0
     ratio = diameter_px / wanted_px
-    return 1 / _ENLARGED if ratio < np.sqrt(1 / _ENLARGED) else float(max(1, round(ratio)))
+    return 1 / _ENLARGED if ratio < 1 / _ENLARGED else float(max(1, round(ratio)))
 
 
 def resampled(image: Any, valid: Any, factor: float, backend: Backend) -> tuple[Any, Any]:
@@ -307,6 +310,13 @@ def at_full_size(found: Look, image: Any, valid: Any, threshold: float, backend:
         wide = grown.repeat(k, axis=0).repeat(k, axis=1)[: shape[0], : shape[1]]
         return wide * (full_probability(found, shape, xp) >= xp.float32(threshold)) * valid
     return labels * valid
+
+
+def view_of(found: Look, image: Any, xp: Any = np) -> View:
+    """Return what was found as a view of the (y, x) frame, for outlines at full resolution."""
+    k = int(found.factor)
+    smooth = gaussian(shrink(image, k, xp), smoothing(k), truncate=3)
+    return View(k, smooth, found.labels, np.zeros((0, 3)))
 
 
 def full_probability(found: Look, shape: tuple[int, int], xp: Any = np) -> Any:

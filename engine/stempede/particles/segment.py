@@ -10,8 +10,8 @@ import numpy as np
 from stempede.backend import Backend
 from stempede.frames import Batch
 from stempede.inference import Network, check, find, require_torch
-from stempede.particles.learned import KIND, Cuts, at_full_size, full_probability, look
-from stempede.particles.outlines import SMALLEST_PX, Sharpness, best_view, typical_diameter
+from stempede.particles.learned import KIND, Cuts, at_full_size, full_probability, look, view_of
+from stempede.particles.outlines import SMALLEST_PX, Sharpness, View, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
 from stempede_kernels.label import renumber
@@ -37,7 +37,7 @@ class Segment:
     contrast_share : float
         Of ``outlines``; see ``Sharpness``.
     refine : bool
-        Of ``outlines``: draw outlines at half height in the less smoothed image.
+        Of ``outlines`` and ``unet``: draw outlines at half height in the less smoothed image.
     threshold_scale : float
         Factor, above 0, on the level at which regions end: outlines are drawn at
         ``threshold_scale`` times half the height, thresholds are this many times the level
@@ -145,22 +145,29 @@ class Segment:
         scale = typical_diameter(view)
         if view.factor == 1 and not self.refine and self.threshold_scale == 1:
             return view.labels, scale
+        return self._refined(view, image, valid, backend), scale
+
+    def _refined(self, view: View, image: Any, valid: Any, backend: Backend) -> Any:
         labels = half_height(view, image, valid, backend, 0.5 * self.threshold_scale)
         least_px = SMALLEST_PX * view.factor**2
-        return backend.through_host(self.name, pieces, labels, least_px=least_px), scale
+        return backend.through_host(self.name, pieces, labels, least_px=least_px)
 
     def _by_network(self, batch: Batch) -> Batch:
         backend, xp = batch.backend, batch.backend.xp
         network = Network.load(self.weights, backend, kind=KIND, without=_WITHOUT)
-        # a tenth more or less of the odds' own level, as of any other threshold
-        cuts = Cuts(threshold=float(np.clip(self.threshold * self.threshold_scale, 0.01, 0.99)))
+        # refined outlines are scaled where they are drawn, others by the probability
+        level = self.threshold * (1.0 if self.refine else self.threshold_scale)
+        cuts = Cuts(threshold=float(np.clip(level, 0.01, 0.99)))
         regions = xp.zeros(batch.images.shape, xp.int32)
         probability = xp.zeros(batch.images.shape, xp.float32)
         scales = np.full(len(batch), np.nan)
         for k, (image, valid) in enumerate(zip(batch.images, batch.maps["valid"])):
             guess = self.diameter_px or self._diameter(image, valid, backend)
             found = look(network, image, valid, guess, cuts, self.name)
-            regions[k] = at_full_size(found, image, valid, cuts.threshold, backend)
+            if self.refine and found.factor >= 1:
+                regions[k] = self._refined(view_of(found, image, xp), image, valid, backend)
+            else:
+                regions[k] = at_full_size(found, image, valid, cuts.threshold, backend)
             probability[k] = full_probability(found, image.shape, xp)
             scales[k] = found.diameter_px
         frames = batch.tables["frames"].with_columns({"scale_px": scales})

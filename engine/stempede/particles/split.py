@@ -64,7 +64,15 @@ class Split:
     writes: ClassVar[tuple[str, ...]] = ("labels",)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with ``labels``: int32, 0 background, 1..n per frame in raster order."""
+        """Return the batch with ``labels``: int32, 0 background, 1..n per frame in raster order.
+
+        Regions of a network, which has a map ``probability``, are parted already and stay.
+        """
+        if "probability" in batch.maps:
+            regions = batch.maps["regions"]
+            return batch.with_(
+                maps={"labels": batch.backend.through_host(self.name, in_order, regions)}
+            )
         scales = np.nan_to_num(batch.tables["frames"]["scale_px"], nan=1.0)
         labels = batch.backend.through_host(
             self.name,
@@ -80,6 +88,11 @@ class Split:
             circle=self.circle,
         )
         return batch.with_(maps={"labels": labels})
+
+
+def in_order(regions: np.ndarray) -> np.ndarray:
+    """Return (b, y, x) int32 regions, each one piece without holes, numbered in raster order."""
+    return np.stack([renumber(whole_pieces(frame))[0] for frame in regions])
 
 
 def split_regions(
