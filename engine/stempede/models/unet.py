@@ -90,6 +90,7 @@ class UNet(nn.Module):
             it touches another.
         """
         h, w = images.shape[1], images.shape[2]
+        # STRIDE and DISTANCE_UNIT_PX as numbers: TorchScript reads no globals
         padded = functional.pad(images[:, None], [0, -w % 16, 0, -h % 16], mode="replicate")
         raw = self.raw(padded.contiguous(memory_format=torch.channels_last))[:, :, :h, :w]
         return {
