@@ -67,8 +67,13 @@ def _mean_squares(
     yy, xx, ok = disc(problem.valid, state.y[which], state.x[which], reach)
     without = without_own(system, which, yy, xx, ok)
     flat = np.where(ok, yy * problem.valid.shape[1] + xx, 0)
-    observed, noise = problem.electrons.ravel()[flat], problem.noise
-    electrons, noise = noise.counted(observed, without)
+    own = np.exp(-0.5 * _squares(yy, xx, state.y[which], state.x[which]) / sigma[:, None] ** 2)
+    own *= (intensity[which] / (2 * np.pi * sigma**2))[:, None]
+    observed = problem.electrons.ravel()[flat]
+    electrons, noise = problem.noise.counted(observed, without + own)
+    # what the pixels tell, over what their electrons would if they were counted
+    told = (own**2 * problem.noise.information(without + own) * ok).sum(axis=1)
+    counted = (own**2 * noise.information(without + own) * ok).sum(axis=1)
     dy, dx = (a.ravel() for a in np.meshgrid(_PLACES, _PLACES, indexing="ij"))
     off_y, off_x = dy * error[:, :1], dx * error[:, 1:]
     y, x = state.y[which, None] + off_y, state.x[which, None] + off_x
@@ -81,8 +86,14 @@ def _mean_squares(
         sigma,
         noise=noise.rule(),
     )[:, 0]
-    log /= noise.dispersion
+    log *= (told / np.maximum(counted, 1e-300))[:, None] / noise.dispersion
     weight = np.exp(log - log.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     offsets = np.stack([off_y, off_x], axis=-1)
     return np.einsum("kg,kgp,kgq->kpq", weight, offsets, offsets)
+
+
+def _squares(yy: np.ndarray, xx: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return (k, p) squared distances of pixels from columns."""
+    square: np.ndarray = (yy - y[:, None]) ** 2 + (xx - x[:, None]) ** 2
+    return square
