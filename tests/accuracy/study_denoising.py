@@ -13,7 +13,7 @@ Run from the repository: ``PYTHONPATH=tests python -m accuracy.study_denoising -
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,15 +56,20 @@ class Reversed(Tilt):
         return tilt
 
 
-def study(scale: float, seed: int = 0) -> dict[str, Any]:
+def study(
+    scale: float,
+    seed: int = 0,
+    methods: Sequence[str] = METHODS,
+    doses: Sequence[int] = DOSES,
+) -> dict[str, Any]:
     """Return what each method finds, by dose, and what becomes of the rare."""
     n = max(3, round(scale * DOTS))
     result: dict[str, Any] = {"seed": seed, "frames_px": FRAME_PX, "doses": {}}
-    for dose in DOSES:
+    for dose in doses:
         scenes = tuple(_random_dot(k, dose, seed) for k in range(n))
-        result["doses"][str(dose)] = _random(scenes, seed + dose)
-    few = max(2, round(scale * RARE_DOTS))
-    result["rare_at_200"] = {m: _rare(m, few, seed + 7) for m in METHODS}
+        result["doses"][str(dose)] = _random(scenes, seed + dose, methods)
+    few = max(1, round(scale * RARE_DOTS))
+    result["rare_at_200"] = {m: _rare(m, few, seed + 7) for m in methods}
     return result
 
 
@@ -96,11 +101,11 @@ def measure(scenes: tuple[Scene, ...], method: str, seed: int) -> Answers:
     return answers
 
 
-def _random(scenes: tuple[Scene, ...], seed: int) -> dict[str, Any]:
+def _random(scenes: tuple[Scene, ...], seed: int, methods: Sequence[str]) -> dict[str, Any]:
     """Return recall, errors, slopes and variance of each method on the same dots."""
     answers: dict[str, Answers] = {}
     cells: dict[str, Any] = {}
-    for method in METHODS:
+    for method in methods:
         answers[method] = measure(scenes, method, seed)
         cells[method] = dict(columns(answers[method]))
         print(method, cells[method], flush=True)
