@@ -26,25 +26,21 @@ def shape_card(script: bytes, **facts: Any) -> dict[str, Any]:
     **facts
         ``batch training held_out`` and more, put in as they are.
     """
-    return {
+    said = {
         "name": "shape",
-        "kind": "shape",
-        "sha256": hashlib.sha256(script).hexdigest(),
         "input_shape": [44, 44],
         "input": "accepted particles cut by stempede.particles.crops(batch, 44): particle bright, "
         "box and 15 % on each side, everything foreign painted over",
         "normalisation": "inside the network: a plane fitted to the outermost two pixels is taken "
         "off, the particle's own brightness is 1",
-        "pixel_scale_nm": None,
         "outputs": {
             "p d l_ratio": "most probable shape; d is a mean and a real number",
             "se_log_p se_d se_log_l": "root mean square error expected of them",
             "d_weight": "probability of d = 1 ... 6",
             "weight start_p start_l": "components: d = 1 ... 6, p below and above 2 in turn",
         },
-        **facts,
-        "versions": _versions(),
     }
+    return _card("shape", script, {**said, **facts})
 
 
 def unet_card(script: bytes, **facts: Any) -> dict[str, Any]:
@@ -57,22 +53,18 @@ def unet_card(script: bytes, **facts: Any) -> dict[str, Any]:
     **facts
         ``name batch particle_px training held_out`` and more, put in as they are.
     """
-    return {
-        "kind": "unet",
-        "sha256": hashlib.sha256(script).hexdigest(),
+    said = {
         "input_shape": [0, 0],
         "input": "frames flattened and turned so that particles are bright, resampled so that "
         "they are about particle_px across",
         "normalisation": "stempede.inference.standardised: less the median, over the standard "
         "deviation about it",
-        "pixel_scale_nm": None,
         "outputs": {
             "probability": "of each pixel to lie in a particle",
             "distance": "to the outline of its particle, px",
         },
-        **facts,
-        "versions": _versions(),
     }
+    return _card("unet", script, {**said, **facts})
 
 
 def denoise_card(script: bytes, **facts: Any) -> dict[str, Any]:
@@ -85,30 +77,33 @@ def denoise_card(script: bytes, **facts: Any) -> dict[str, Any]:
     **facts
         ``batch training held_out`` and more, put in as they are.
     """
-    return {
+    said = {
         "name": "denoise",
-        "kind": "denoise",
-        "sha256": hashlib.sha256(script).hexdigest(),
         "input_shape": [0, 0],
         "input": "frames in electrons, pixels summed where columns are wide",
         "normalisation": "stempede_kernels.anscombe.stabilise, less the frame's mean, over its "
         "standard deviation",
-        "pixel_scale_nm": None,
         "outputs": {
             "denoised": "mean of what the input is one draw of, in its units",
             "guess(images, keep)": "the same where keep is 0, from the pixels where it is 1",
         },
-        **facts,
-        "versions": _versions(),
     }
+    return _card("denoise", script, {**said, **facts})
 
 
-def _versions() -> dict[str, str]:
+def _card(kind: str, script: bytes, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts with what every card says."""
     return {
-        "stempede": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": metadata.version("torch"),
+        "kind": kind,
+        "sha256": hashlib.sha256(script).hexdigest(),
+        "pixel_scale_nm": None,
+        **facts,
+        "versions": {
+            "stempede": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": metadata.version("torch"),
+        },
     }
 
 

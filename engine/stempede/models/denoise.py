@@ -13,11 +13,11 @@ from scipy import ndimage
 from stempede.backend import Backend
 from stempede.inference import Network
 from stempede.models import card, export
+from stempede.models.course import News
 from stempede.models.denoise_samples import APART, ELECTRONS, WIDTHS_PX, Samples
 from stempede.models.denoise_train import (
     JUDGED,
     STEPS,
-    News,
     Trained,
     Training,
     held_out,
@@ -43,7 +43,7 @@ def make(
     folder : Path
         Made where missing; an interrupted training in it goes on.
     news : callable
-        See ``denoise_train.News``.
+        See ``course.News``.
     steps : int
         Of an epoch.
     judged : int

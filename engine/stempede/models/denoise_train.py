@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,14 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stempede.errors import ModelError
 from stempede.models import checkpoint
+from stempede.models.course import News, hold, one_cycle, take_step
 from stempede.models.denoise_net import DenoiseNet
 from stempede.models.denoise_samples import Samples, draw, scenes
 from stempede_kernels.blind_spots import shown
-
-News = Callable[[str, int, int, str], None]
-"""Called with what is being done, how much of it is done, of how much, and a remark."""
 
 STEPS = 400
 """Steps of an epoch: a checkpoint is written after each."""
@@ -50,14 +45,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"scenes": 16, "epochs": 1, "seed": 0}
-        wrong = [
-            f"{name} >= {low} (found {getattr(self, name)})"
-            for name, low in least.items()
-            if getattr(self, name) < low
-        ]
-        if wrong:
-            raise ModelError(f"training wants {', '.join(wrong)}; correct it")
+        hold(self, {"scenes": 16, "epochs": 1, "seed": 0})
 
     @property
     def command(self) -> str:
@@ -91,7 +79,7 @@ def train(
     folder : Path
         Where ``checkpoint.npz`` lies after each epoch.
     news : callable
-        See ``News``.
+        See ``course.News``.
     steps : int
         Of an epoch.
     judged : int
@@ -111,7 +99,9 @@ def train(
     choosing = held_out(training.seed, judged)
     news("drawing scenes", 1, 1, "")
     for epoch in range(state.epoch, training.epochs):
-        rates = [_rate(epoch * steps + k, training.epochs * steps) for k in range(steps)]
+        whole = training.epochs * steps
+        shares = (one_cycle(epoch * steps + k, whole, _WARM_SHARE) for k in range(steps))
+        rates = [_PEAK_RATE * share for share in shares]
         loss = _epoch(network, optimiser, pool, [training.seed, epoch], rates)
         row = {"epoch": epoch + 1, "train_loss": loss, "loss": judge(network, choosing)}
         state = state.after(row, network, optimiser)
@@ -141,14 +131,6 @@ def misfit(found: Tensor, wanted: Tensor) -> Tensor:
     return (((found - wanted) ** 2).mean(dim=(1, 2)) / variance).mean()
 
 
-def _rate(step: int, steps: int) -> float:
-    """One cycle: up over the first tenth, down to nothing along a cosine."""
-    warm = _WARM_SHARE * steps
-    if step < warm:
-        return _PEAK_RATE * (0.04 + 0.96 * step / warm)
-    return _PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-
-
 def _epoch(
     network: DenoiseNet,
     optimiser: torch.optim.Optimizer,
@@ -170,11 +152,5 @@ def _epoch(
         else:
             found = network(seen)["denoised"]
         loss = misfit(found, wanted)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
-        total += loss.item()
+        total += take_step(optimiser, loss, rate, _LARGEST_GRADIENT)
     return total / len(rates)

@@ -13,9 +13,10 @@ import torch
 from stempede.backend import Backend
 from stempede.inference import Network
 from stempede.models import card, diagnostics, export, heldout
+from stempede.models.course import News
 from stempede.models.samples import SPLIT, parts
 from stempede.models.shapenet import SIZE
-from stempede.models.train import News, Trained, Training, train
+from stempede.models.train import Trained, Training, train
 
 NAME = "shape"
 
@@ -40,7 +41,7 @@ def make(training: Training, folder: Path, *, device: str = "auto", news: News) 
     device : {"auto", "cpu", "gpu"}
         Where it trains. It is judged on the CPU.
     news : callable
-        See ``train.News``.
+        See ``course.News``.
 
     Raises
     ------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stempede.errors import ModelError
 from stempede.models import checkpoint
+from stempede.models.course import News, choose_place, hold, one_cycle, take_step
 from stempede.models.samples import Samples, draw, parts
 from stempede.models.shapenet import ShapeNet
 
-News = Callable[[str, int, int, str], None]
-"""Called with what is being done, how much of it is done, of how much, and a remark."""
-
-_PEAK_RATE, _WARM_SHARE, _DECAY, _LARGEST_GRADIENT = 3e-3, 0.2, 1e-2, 5.0
+_PEAK_RATE, _DECAY, _LARGEST_GRADIENT = 3e-3, 1e-2, 5.0
 _STRIDE = 1024
 
 
@@ -45,14 +41,7 @@ class Training:
     batch: int = 128
 
     def __post_init__(self) -> None:
-        least = {"crops": 1280, "epochs": 1, "seed": 0, "batch": 2}
-        wrong = [
-            f"{name} >= {low} (found {getattr(self, name)})"
-            for name, low in least.items()
-            if getattr(self, name) < low
-        ]
-        if wrong:
-            raise ModelError(f"training wants {', '.join(wrong)}; correct it")
+        hold(self, {"crops": 1280, "epochs": 1, "seed": 0, "batch": 2})
 
     @property
     def command(self) -> str:
@@ -86,7 +75,7 @@ def train(training: Training, folder: Path, *, device: str = "auto", news: News)
         Where ``checkpoint.npz`` lies after each epoch.
     device : {"auto", "cpu", "gpu"}
     news : callable
-        See ``News``.
+        See ``course.News``.
     """
     place = choose_place(device)
     torch.manual_seed(training.seed)
@@ -126,30 +115,6 @@ def _draw(training: Training, epoch: int, place: str, news: News) -> tuple[Sampl
     return learning or choosing, choosing
 
 
-def choose_place(device: str) -> str:
-    """Return where torch trains: ``cuda`` or ``cpu``.
-
-    Raises
-    ------
-    ModelError
-        If the device is none of auto, cpu and gpu, or a GPU is asked for and there is none.
-    """
-    there = torch.cuda.is_available()
-    if device not in ("auto", "cpu", "gpu") or (device == "gpu" and not there):
-        raise ModelError(
-            f"device is auto, cpu, or gpu where torch finds one; found '{device}'; use --device cpu"
-        )
-    return "cuda" if there and device != "cpu" else "cpu"
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """Return a step's rate, as a share of the peak: up over a fifth, then down along a cosine."""
-    warm = _WARM_SHARE * steps
-    if step < warm:
-        return 0.04 + 0.96 * step / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-
-
 def _epoch(
     network: ShapeNet,
     optimiser: torch.optim.Optimizer,
@@ -172,13 +137,7 @@ def _epoch(
         if torch.rand(1).item() < 0.5:
             polar = torch.flip(polar, (2,))
         loss = surprise(network, polar, samples, rows).mean()
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.body.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
-        total += loss.item()
+        total += take_step(optimiser, loss, rate, _LARGEST_GRADIENT)
     return total / len(rates)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stempede.errors import ModelError
-from stempede.models.train import News
+from stempede.models.course import News
 from stempede.models.unet import UNet
 from stempede.models.unet_samples import Tiles
 from stempede.models.unet_train import Source, TrainedUNet, UNetTraining, train

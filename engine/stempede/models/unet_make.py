@@ -14,7 +14,7 @@ import torch
 
 from stempede.inference import find
 from stempede.models import card, export, unet_figures
-from stempede.models.train import News
+from stempede.models.course import News
 from stempede.models.unet import UNet
 from stempede.models.unet_folds import (
     DEFAULT,
@@ -67,7 +67,7 @@ def make_simulated(
         Made where missing; an interrupted training in it goes on.
     device : {"auto", "cpu", "gpu"}
     news : callable
-        See ``train.News``.
+        See ``course.News``.
     judging : int
         Scenes that are looked at last, to say how well it does.
     """

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stempede.errors import ModelError
 from stempede.models import checkpoint
-from stempede.models.train import News, choose_place, one_cycle
+from stempede.models.course import News, choose_place, hold, one_cycle, take_step
 from stempede.models.unet import STRIDE, UNet
 from stempede.models.unet_samples import Tiles, simulated, turned, varied
 
@@ -59,15 +58,10 @@ class UNetTraining:
 
     def __post_init__(self) -> None:
         least = {"base": 1, "tiles": 1, "epochs": 1, "tile_px": STRIDE, "batch": 1, "seed": 0}
-        wrong = [
-            f"{name} >= {low} (found {getattr(self, name)})"
-            for name, low in least.items()
-            if getattr(self, name) < low
-        ]
+        wrong = []
         if self.tile_px % STRIDE:
             wrong.append(f"tile_px a multiple of {STRIDE} (found {self.tile_px})")
-        if wrong:
-            raise ModelError(f"training wants {', '.join(wrong)}; correct it")
+        hold(self, least, wrong)
 
 
 Source = Callable[[int], Tiles]
@@ -97,7 +91,7 @@ def train_on_simulation(
         Where ``checkpoint.npz`` lies after each epoch.
     device : {"auto", "cpu", "gpu"}
     news : callable
-        See ``train.News``.
+        See ``course.News``.
     """
     kept: dict[int, Tiles] = {}
 
@@ -189,13 +183,8 @@ def _epoch(
         raw = raw.float()
         loss = miss(raw, some.masks.to(place), some.distances.to(place))
         share = one_cycle(epoch * steps + k, training.epochs * steps)
-        for group in optimiser.param_groups:
-            group["lr"] = training.peak_rate * share
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
-        total += loss.item()
+        rate = training.peak_rate * share
+        total += take_step(optimiser, loss, rate, _LARGEST_GRADIENT)
     return total / steps
 
 
