@@ -26,21 +26,29 @@ def cut(
 ) -> None:
     """Fill crops, missing and support; see ``crops.cut``."""
     size = crops.shape[1]
+    value, count, pure = np.empty(size), np.empty(size, np.int64), np.empty(size, np.bool_)
     for k in range(begin, end):
         frame, own, points = place[k]
-        image, label, there = images[frame], labels[frame], valid[frame]
+        seen, y0, x0 = _look(images[frame], labels[frame], valid[frame], own, window[k], size)
+        side = size * window[k, 2]
+        rows = _points(window[k, 0] - y0, side, size * points)
+        columns = _points(window[k, 1] - x0, side, size * points)
+        between = np.empty((3, seen.shape[2]))
         n, total, squares = 0, 0.0, 0.0
         shift = 0.0
         for i in range(size):
+            value[:], count[:], pure[:] = 0.0, 0, True
+            for y in rows[i * points : (i + 1) * points]:
+                _blend(seen, y, between)
+                _add_points(between, columns, points, value, count, pure)
             for j in range(size):
-                value, count, pure = _pixel(image, label, there, own, points, window[k], i, j, size)
-                missing[k, i, j] = count == 0
-                if count == 0:
+                missing[k, i, j] = count[j] == 0
+                if count[j] == 0:
                     continue
-                crops[k, i, j] = value / count
-                if pure:
+                crops[k, i, j] = value[j] / count[j]
+                if pure[j]:
                     if n == 0:
-                        shift = value / count
+                        shift = value[j] / count[j]
                     away = crops[k, i, j] - shift
                     n += 1
                     total += away
@@ -53,49 +61,59 @@ def cut(
 
 
 @plain
-def _pixel(
-    image: Any,
-    label: Any,
-    there: Any,
-    own: int,
-    points: int,
-    window: Any,
-    i: int,
-    j: int,
-    size: int,
-) -> tuple[float, int, bool]:
-    """Return the sum over the points that count, their number, and whether all see background."""
-    height, width = image.shape
-    value, count, pure = 0.0, 0, True
-    for a in range(points):
-        y = window[0] + ((i * points + a + 0.5) / points - 0.5 * size) * window[2]
-        y0 = int(np.floor(y))
-        for b in range(points):
-            x = window[1] + ((j * points + b + 0.5) / points - 0.5 * size) * window[2]
-            x0 = int(np.floor(x))
-            total, weight, background = 0.0, 0.0, 0.0
-            for dy in range(2):
-                row = y0 + dy
-                if row < 0 or row >= height:
-                    continue
-                share_y = y - y0 if dy else y0 + 1.0 - y
-                for dx in range(2):
-                    column = x0 + dx
-                    if column < 0 or column >= width:
-                        continue
-                    share = share_y * (x - x0 if dx else x0 + 1.0 - x)
-                    seen = label[row, column]
-                    bare = seen == 0 and there[row, column]
-                    if bare or seen == own:
-                        total += share * image[row, column]
-                        weight += share
-                    if bare:
-                        background += share
+def _look(
+    image: Any, label: Any, there: Any, own: int, window: Any, size: int
+) -> tuple[Any, int, int]:
+    """Return value, entry and background of the window's pixels (3, h, w), and its first pixel.
+
+    Pixels that do not enter are zeros.
+    """
+    half = 0.5 * size * window[2]
+    y0, x0 = int(np.floor(window[0] - half)), int(np.floor(window[1] - half))
+    height = int(np.floor(window[0] + half)) + 2 - y0
+    width = int(np.floor(window[1] + half)) + 2 - x0
+    seen = np.zeros((3, height, width))
+    for y in range(max(y0, 0), min(y0 + height, image.shape[0])):
+        for x in range(max(x0, 0), min(x0 + width, image.shape[1])):
+            bare = label[y, x] == 0 and there[y, x]
+            if bare or label[y, x] == own:
+                seen[0, y - y0, x - x0] = image[y, x]
+                seen[1, y - y0, x - x0] = 1.0
+            if bare:
+                seen[2, y - y0, x - x0] = 1.0
+    return seen, y0, x0
+
+
+@plain
+def _points(middle: float, side: float, n: int) -> Any:
+    """Return the n coordinates along one axis, from the window's first pixel."""
+    return middle + ((np.arange(n) + 0.5) / n - 0.5) * side
+
+
+@plain
+def _blend(seen: Any, y: float, between: Any) -> None:
+    """Fill ``between`` (3, w) with the window's rows above and below ``y``, by their shares."""
+    row = int(np.floor(y))
+    low = y - row
+    for c in range(3):
+        for x in range(seen.shape[2]):
+            between[c, x] = (1.0 - low) * seen[c, row, x] + low * seen[c, row + 1, x]
+
+
+@plain
+def _add_points(between: Any, columns: Any, points: int, value: Any, count: Any, pure: Any) -> None:
+    """Add the points of one row to the sums of its crop pixels, where they count."""
+    for j in range(len(value)):
+        for x in columns[j * points : (j + 1) * points]:
+            column = int(np.floor(x))
+            right = x - column
+            total = (1.0 - right) * between[0, column] + right * between[0, column + 1]
+            weight = (1.0 - right) * between[1, column] + right * between[1, column + 1]
+            background = (1.0 - right) * between[2, column] + right * between[2, column + 1]
             if weight >= LEAST_WEIGHT:
-                value += total / weight
-                count += 1
-            pure = pure and background > 1.0 - ROUNDING
-    return value, count, pure
+                value[j] += total / weight
+                count[j] += 1
+            pure[j] = pure[j] and background > 1.0 - ROUNDING
 
 
 @plain

@@ -11,7 +11,9 @@ from stempede_kernels.superellipse.choose import (
     Candidates,
     canonical,
     chosen,
+    distinct,
     errors,
+    hopeful,
     to_shapes,
 )
 from stempede_kernels.superellipse.plan import (
@@ -124,7 +126,8 @@ def _fitted(regions: Regions, outlines: Outlines, begin: tuple[Ints, Ints, Float
     theta = canonical(found.theta, order)
     shapes = to_shapes(theta, order, outlines.middle[region])
     overlaps = np.zeros(len(region))
-    run = np.flatnonzero(np.isfinite(found.cost))
+    rivals = hopeful(region, order, found.cost) & distinct(region, order, theta, found.cost)
+    run = np.flatnonzero(rivals)
     overlaps[run] = regions.overlap(region[run], shapes[run])
     return Candidates(region, order, theta, found.cost, overlaps, found.state, found.iterations)
 
@@ -132,12 +135,12 @@ def _fitted(regions: Regions, outlines: Outlines, begin: tuple[Ints, Ints, Float
 def _two_rounds(
     engine: Any, outlines: Outlines, region: Ints, order: Ints, theta: Floats
 ) -> Trials:
-    """Fit all starts a little, then those to the end that are not far behind."""
+    """Fit all starts a little, then those to the end that are distinct and not far behind."""
     first: Trials = engine.fit(outlines, region, order, theta, FIRST_ROUND)
     least = np.full(len(outlines.begin) - 1, np.inf)
     np.minimum.at(least, region, first.cost)
     ahead = np.isfinite(first.cost) & (first.cost <= FAR_BEHIND * least[region])
-    rows = np.flatnonzero(ahead)
+    rows = np.flatnonzero(ahead & distinct(region, order, first.theta, first.cost))
     second = engine.fit(outlines, region[rows], order[rows], first.theta[rows], MAX_ITERATIONS)
     cost = np.full(len(region), np.inf)
     first.theta[rows], cost[rows], first.state[rows] = second.theta, second.cost, second.state

@@ -23,6 +23,8 @@ CIRCLE = 0.01
 """A circle that overlaps this much less than the best shape, or more: the region is one."""
 SIMPLE = (2, 1, 3, 4, 5, 6)
 """From the simplest: ellipses and squircles, eggs, then by number of lobes."""
+SAME = 0.02
+"""Two fits are one where no parameter differs by more: logarithms, turns, radii of shift."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,33 @@ def chosen(c: Candidates, circle: Floats) -> tuple[Ints, Floats]:
     rest = (rank != first[c.region]) & np.isfinite(distance)
     np.maximum.at(other, c.region[rest], c.overlap[rest])
     return winner, np.where(np.isfinite(other), other, np.nan)
+
+
+def distinct(region: Ints, order: Ints, theta: Floats, cost: Floats) -> NDArray[np.bool_]:
+    """Return (m,) False where a nearer fit of the same region and d came to the same shape."""
+    key = np.lexsort((cost, order, region))
+    region, order, theta = region[key], order[key], canonical(theta[key], order[key])
+    kept = np.ones(len(key), bool)
+    for lag in range(1, len(key)):
+        near, far = slice(None, -lag), slice(lag, None)
+        together = (region[near] == region[far]) & (order[near] == order[far])
+        if not together.any():
+            break
+        away = np.abs(theta[far] - theta[near])
+        away[:, :2] *= np.exp(-theta[near, 2:3])
+        away[:, 3] = np.abs(np.sin(0.5 * order[near] * away[:, 3]))
+        kept[far] &= ~(together & (away <= SAME).all(axis=1))
+    result = np.empty(len(key), bool)
+    result[key] = kept
+    return result
+
+
+def hopeful(region: Ints, order: Ints, cost: Floats) -> NDArray[np.bool_]:
+    """Return (m,) False where another fit of the same region and d is too much nearer."""
+    place = region * (max(ORDERS) + 1) + order
+    least = np.full(place.max(initial=-1) + 1, np.inf)
+    np.minimum.at(least, place, cost)
+    return np.isfinite(cost) & (cost <= NEAR_BRANCH**2 * least[place])
 
 
 def canonical(theta: Floats, order: Ints) -> Floats:

@@ -61,7 +61,7 @@ def _overlap_some(
         # bounds leave the very tip of a cusp out, as the equation is drawn here
         if max(reach, shapes[k, 2], shapes[k, 2] / shapes[k, 6]) < FARTHEST * side:
             step = max(1, side // OVERLAP_SIDE)
-            where = (labels, frame[r], label[r], box[r])
+            where = (labels[frame[r]], label[r], box[r])
             result[k] = _overlap_one(where, step, reach, shape, inner, outer)
 
 
@@ -70,22 +70,26 @@ def _overlap_one(
     where: Any, step: int, reach: float, shape: Floats, inner: Floats, outer: Floats
 ) -> float:
     """Return the overlap, counted on every ``step``-th pixel of the frame."""
-    labels, frame, label, box = where
+    labels, label, box = where
     own = 0
     for y in range(_on_grid(box[0], step), box[2], step):
         for x in range(_on_grid(box[1], step), box[3], step):
-            own += labels[frame, y, x] == label
+            own += labels[y, x] == label
     both, drawn = 0, 0
-    within, beyond = inner.min(), outer.max()
+    beyond = outer.max()
+    row = np.empty((6, int(2.0 * reach) // step + 2))
     for y in range(_on_grid(shape[0] - reach, step), int(np.floor(shape[0] + reach)) + 1, step):
-        dy = y - shape[0]
-        half = np.sqrt(max(beyond - dy * dy, 0.0))
-        for x in range(_on_grid(shape[1] - half, step), int(np.floor(shape[1] + half)) + 1, step):
-            dx = x - shape[1]
-            square = dy * dy + dx * dx
-            if square <= within or _is_inside(dy, dx, square, shape, inner, outer):
+        half = np.sqrt(max(beyond - (y - shape[0]) ** 2, 0.0))
+        first = _on_grid(shape[1] - half, step)
+        n = max((int(np.floor(shape[1] + half)) - first) // step + 1, 0)
+        seen = 0 <= y < labels.shape[0]
+        inside = _row_inside(y - shape[0], first - shape[1], step, shape, inner, outer, row[:, :n])
+        for i in range(n):
+            if inside[i]:
+                x = first + i * step
                 drawn += 1
-                both += is_own(labels, frame, label, y, x)
+                if seen and 0 <= x < labels.shape[1]:
+                    both += labels[y, x] == label
     return both / (own + drawn - both) if own + drawn else 0.0
 
 
@@ -96,22 +100,39 @@ def _on_grid(at: float, step: int) -> int:
 
 
 @fused
-def _is_inside(
-    dy: float, dx: float, square: float, shape: Floats, inner: Floats, outer: Floats
-) -> bool:
-    """Whether a pixel lies inside; logarithms are taken only where bounds leave it open."""
-    root = 1.0 / np.sqrt(square)
-    ux, uy = dx * root, dy * root
-    re, im = ux, uy
-    for _ in range(1, int(shape[5])):
-        re, im = re * ux - im * uy, re * uy + im * ux
-    share = 0.5 * (1.0 + re * shape[6] + im * shape[7])
-    bin_ = min(max(int(share * BINS), 0), BINS - 1)
-    if square <= inner[bin_]:
-        return True
-    if square > outer[bin_]:
-        return False
-    return bool(0.5 * np.log(square) <= _log_radius(share, shape))
+def _row_inside(
+    dy: float, dx: float, step: int, shape: Floats, inner: Floats, outer: Floats, row: Any
+) -> Any:
+    """Return 1 for pixels of a row inside, in vectors; ``row`` is (6, n) of memory.
+
+    Logarithms are taken only where the bounds leave it open.
+    """
+    share, square, ux, uy, re, im = row[0], row[1], row[2], row[3], row[4], row[5]
+    n = row.shape[1]
+    d, turn_c, turn_s = int(shape[5]), shape[6], shape[7]
+    for i in range(n):
+        x, y = dx + i * step, dy
+        square[i] = y * y + x * x
+        root = 1.0 / np.sqrt(max(square[i], 1e-12))
+        ux[i], uy[i] = x * root, y * root
+        re[i], im[i] = ux[i], uy[i]
+    for _ in range(1, d):
+        for i in range(n):
+            real = re[i] * ux[i] - im[i] * uy[i]
+            im[i] = re[i] * uy[i] + im[i] * ux[i]
+            re[i] = real
+    for i in range(n):
+        share[i] = max(0.5 * (1.0 + re[i] * turn_c + im[i] * turn_s), 0.0)
+    inside = ux
+    for i in range(n):
+        bin_ = min(int(share[i] * BINS), BINS - 1)
+        if square[i] <= inner[bin_]:
+            inside[i] = 1.0
+        elif square[i] > outer[bin_]:
+            inside[i] = 0.0
+        else:
+            inside[i] = 0.5 * np.log(square[i]) <= _log_radius(share[i], shape)
+    return inside
 
 
 @fused
