@@ -13,7 +13,6 @@ from stempede_kernels.superellipse.choose import (
     chosen,
     distinct,
     errors,
-    hopeful,
     to_shapes,
 )
 from stempede_kernels.superellipse.plan import (
@@ -126,8 +125,7 @@ def _fitted(regions: Regions, outlines: Outlines, begin: tuple[Ints, Ints, Float
     theta = canonical(found.theta, order)
     shapes = to_shapes(theta, order, outlines.middle[region])
     overlaps = np.zeros(len(region))
-    rivals = hopeful(region, order, found.cost) & distinct(region, order, theta, found.cost)
-    run = np.flatnonzero(rivals)
+    run = np.flatnonzero(np.isfinite(found.cost) & distinct(region, order, theta, found.cost))
     overlaps[run] = regions.overlap(region[run], shapes[run])
     return Candidates(region, order, theta, found.cost, overlaps, found.state, found.iterations)
 

@@ -118,14 +118,6 @@ def distinct(region: Ints, order: Ints, theta: Floats, cost: Floats) -> NDArray[
     return result
 
 
-def hopeful(region: Ints, order: Ints, cost: Floats) -> NDArray[np.bool_]:
-    """Return (m,) False where another fit of the same region and d is too much nearer."""
-    place = region * (max(ORDERS) + 1) + order
-    least = np.full(place.max(initial=-1) + 1, np.inf)
-    np.minimum.at(least, place, cost)
-    return np.isfinite(cost) & (cost <= NEAR_BRANCH**2 * least[place])
-
-
 def canonical(theta: Floats, order: Ints) -> Floats:
     """Return the equal shapes with L >= 1 and an angle within one turn of the symmetry.
 
