@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -56,6 +56,13 @@ class FirstUsable(Sequence[Batch]):
             return [self[i] for i in range(*k.indices(len(self)))]
         batch = self._frames.read([self._numbers[k]], self._backend)
         return replace(batch, prepared=self._prepared)
+
+    def find_all(self, prepares: Iterable[Prepare]) -> dict[str, dict[str, Any]]:
+        """Return the numbers of each Prepare by its name; each knows those of the ones before."""
+        prepared: dict[str, dict[str, Any]] = {}
+        for prepare in prepares:
+            prepared[prepare.name] = self.find(prepare, prepared)
+        return prepared
 
     def find(self, prepare: Prepare, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the numbers of a Prepare, empty where no frame is usable.

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -133,6 +133,11 @@ def perform(work: Work[T], task: T) -> dict[str, Any]:
         return work.compute(task, loaded)
 
 
+def _alone(function: Callable[[], None]) -> None:
+    with _COMPUTING:
+        function()
+
+
 def _through(
     client: Any, tasks: Sequence[T], work: Work[T]
 ) -> Generator[dict[str, Any], None, None]:
@@ -192,6 +197,8 @@ class Standing(Generic[T]):
         self._local = scheduler is None and workers <= 1
         self._exit = contextlib.ExitStack()
         self._under_way: dict[Any, tuple[T, Work[T]]] = {}
+        # a future that nobody holds is dropped
+        self._warming: list[Any] = []
         self._deaths = 0
         if self._local:
             keep_free_memory()
@@ -206,6 +213,13 @@ class Standing(Generic[T]):
     def tasks(self) -> list[T]:
         """Tasks that are under way."""
         return [task for task, _ in self._under_way.values()]
+
+    def warm(self, function: Callable[[], None]) -> None:
+        """Have every worker call a function before its first task; what it raises is no matter."""
+        places = self._client.ncores()
+        self._warming = [
+            self._client.submit(_alone, function, workers=[place], pure=False) for place in places
+        ]
 
     def submit(self, task: T, work: Work[T]) -> None:
         """Have a task done; its outcome comes from ``finished``."""
@@ -249,8 +263,13 @@ class _Thread(ThreadPoolExecutor):
     def __init__(self) -> None:
         super().__init__(1, thread_name_prefix="stempede-measure")
 
-    def submit(self, function: Any, *arguments: Any, pure: bool = False) -> Any:  # type: ignore[override]
+    def submit(  # type: ignore[override]
+        self, function: Any, *arguments: Any, pure: bool = False, workers: Sequence[str] = ()
+    ) -> Any:
         return super().submit(function, *arguments)
+
+    def ncores(self) -> dict[str, int]:
+        return {"": 1}
 
     def __exit__(self, *_: object) -> None:
         self.shutdown(wait=True, cancel_futures=True)
@@ -331,6 +350,11 @@ def _settings(threads: int) -> dict[str, Any]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.worker.preload": ["stempede.schedule"],
+        # nobody looks at what Dask measures of itself, which takes a hundredth of each process
+        "distributed.worker.profile.enabled": False,
+        "distributed.worker.memory.monitor-interval": "5s",
+        "distributed.admin.system-monitor.interval": "5s",
+        "distributed.admin.tick.interval": "500ms",
         "distributed.worker.multiprocessing-method": "spawn",
     }
 

@@ -46,7 +46,11 @@ class Stage(Protocol):
 
 @runtime_checkable
 class Prepare(Protocol):
-    """Called once, on the first usable frames; its numbers are stored and sent with each task."""
+    """Called once, on the first usable frames; its numbers are stored and sent with each task.
+
+    A Prepare may have a method ``agree(a, b)``: whether stages measure alike with either of two
+    results of it. A watched run then begins with what the first frame gives.
+    """
 
     name: ClassVar[str]
 

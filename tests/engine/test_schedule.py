@@ -6,14 +6,14 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from stempede import schedule
 from stempede.errors import InputError
-from stempede.schedule import run_chunks
+from stempede.schedule import Standing, run_chunks
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,53 @@ def test_a_scheduler_that_is_not_there(monkeypatch) -> None:
     monkeypatch.setattr(schedule, "CONNECT_S", 0.5)
     with pytest.raises(InputError, match=r"wanted a Dask scheduler at tcp://127\.0\.0\.1:1, found"):
         squares(Square(), workers=2, scheduler="tcp://127.0.0.1:1")
+
+
+@dataclass(frozen=True)
+class Noted(Square):
+    """Says when it computes."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def compute(self, task: Task, loaded: int) -> dict[str, Any]:
+        self.notes.append(f"task {task.number}")
+        return {}
+
+
+def test_a_worker_is_warmed_before_its_first_task_whatever_comes_of_it() -> None:
+    work, standing = Noted(), Standing[Task](1)
+
+    def warm() -> None:
+        work.notes.append("warm")
+        raise ValueError("nothing that a task would meet")
+
+    standing.warm(warm)
+    standing.submit(Task(3), work)
+    assert finished(standing) == [(3, {})]
+    standing.close()
+    assert work.notes == ["warm", "task 3"]
+
+
+def finished(standing: Standing[Task]) -> list[tuple[int, Any]]:
+    """Wait for all tasks; return their numbers and what came of them."""
+    found: list[tuple[int, Any]] = []
+    while len(standing):
+        found += [(task.number, outcome) for task, outcome in standing.finished()]
+        time.sleep(0.01)
+    return found
+
+
+def warmed() -> None:
+    """Leave a mark in the process that called it."""
+    os.environ["NUMBA_NUM_THREADS"] = "warmed"
+
+
+def test_every_worker_of_a_cluster_is_warmed() -> None:
+    standing = Standing[Task](2)
+    standing.warm(warmed)
+    for k in range(8):
+        standing.submit(Task(k), Square(read_s=0.02))
+    summaries = [summary for _, summary in finished(standing)]
+    standing.close()
+    assert {s["threads"] for s in summaries} == {"warmed"}
+    assert len({s["pid"] for s in summaries}) == 2

@@ -37,6 +37,20 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Coarse(Level):
+    """The same in steps; any two levels of one step are as good as each other."""
+
+    step: float = 50.0
+
+    def __call__(self, batches: Sequence[Batch]) -> dict[str, Any]:
+        found = super().__call__(batches)
+        return {**found, "level": self.step * round(found["level"] / self.step)}
+
+    def agree(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+        return a["level"] == b["level"]
+
+
+@dataclass(frozen=True)
 class Smooth:
     """Gaussian smoothing of each frame."""
 

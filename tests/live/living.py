@@ -12,6 +12,7 @@ import numpy as np
 import tiny
 from stempede.live import Watch, Watching, resume
 from stempede.live.replay import as_tiff, replay, steps
+from stempede.recipe import Recipe
 from stempede.session import RunOptions, Session
 from stempede.tables import MISSING
 
@@ -36,15 +37,18 @@ def put(into: Path, *frames: int, n: int = 12) -> None:
         (into / f"frame_{k:05d}.tif").write_bytes(as_tiff(session.reader(record), record))
 
 
-def watched(source: Path, out: Path, *assignments: str, **how) -> Watch:
-    """Return a quick watch with the tiny recipe."""
+def watched(
+    source: Path, out: Path, *assignments: str, recipe: Recipe | None = None, **how
+) -> Watch:
+    """Return a quick watch, with the tiny recipe unless another is given."""
     settings = {"quiet_s": 0.08, "poll_s": 0.1, "idle_s": 0.5, "give_up_s": 0.6, **how}
-    return Watch(str(source), tiny.recipe(*assignments), out, ONE, Watching(**settings))
+    recipe = recipe or tiny.recipe(*assignments)
+    return Watch(str(source), recipe, out, ONE, Watching(**settings))
 
 
-def offline(source: Path, out: Path, *assignments: str) -> Session:
+def offline(source: Path, out: Path, *assignments: str, recipe: Recipe | None = None) -> Session:
     """Return the finished run of a folder."""
-    session = Session.open(str(source), tiny.recipe(*assignments), out, ONE)
+    session = Session.open(str(source), recipe or tiny.recipe(*assignments), out, ONE)
     session.run()
     return session
 

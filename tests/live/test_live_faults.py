@@ -71,6 +71,31 @@ def test_a_file_that_never_completes_is_a_problem_until_it_does(tmp_path) -> Non
     assert_as_offline(run, offline(source, tmp_path / "offline"))
 
 
+def test_a_file_is_whole_when_its_writer_closes_it(tmp_path) -> None:
+    path = tmp_path / "frame_00000.tif"
+    folder = FolderSource(str(tmp_path), {}, quiet_s=1000.0, poll_s=0.0, listen=False)
+    content = half(tmp_path, 0)
+    folder._hear(str(path), closed=False)
+    assert folder.look(()) == []
+    with path.open("ab") as file:
+        file.write(content[len(content) // 2 :])
+        file.flush()
+        folder._hear(str(path), closed=False)
+        assert folder.look(()) == []
+    folder._hear(str(path), closed=True)
+    assert [s.key for s in folder.look(())] == [str(path)]
+
+
+def test_a_file_that_was_closed_empty_is_waited_for(tmp_path) -> None:
+    path = tmp_path / "frame_00000.tif"
+    folder = FolderSource(str(tmp_path), {}, quiet_s=1000.0, poll_s=0.0, listen=False)
+    path.touch()
+    folder._hear(str(path), closed=True)
+    assert folder.look(()) == []
+    half(tmp_path, 0)
+    assert folder.look(()) == []
+
+
 def test_a_file_that_is_gone_before_it_is_read(tmp_path) -> None:
     source, run = tmp_path / "in", tmp_path / "run"
     put(source, 0, 1, 2, 5)
@@ -210,12 +235,27 @@ def test_clocks_that_jump_change_nothing(tmp_path, monkeypatch) -> None:
     assert_as_offline(run, offline(source, tmp_path / "offline"))
 
 
-def test_ten_thousand_files_are_listed_once(tmp_path) -> None:
-    source = tmp_path / "in"
+def fill(source) -> None:
+    """Put 10,000 files into a folder."""
     put(source, 0)
     first = source / "frame_00000.tif"
     for k in range(1, 10_000):
         os.link(first, source / f"frame_{k:05d}.tif")
+
+
+def test_results_come_while_ten_thousand_files_are_queued(tmp_path) -> None:
+    source, run = tmp_path / "in", tmp_path / "run"
+    fill(source)
+    watched(source, run, frames=3, idle_s=None).run()
+    measured = Results(run).read("frames")["frame"].tolist()
+    assert measured[:3] == [0, 1, 2]
+    # the first were measured before the last were opened
+    assert len(Queue(run)) < 10_000
+
+
+def test_ten_thousand_files_are_listed_once(tmp_path) -> None:
+    source = tmp_path / "in"
+    fill(source)
     folder = FolderSource(str(source), {}, quiet_s=0.0, poll_s=0.0, listen=False)
     started = time.process_time()
     sights = folder.look(())

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SourceOptions:
-    """Calibration, labels and choice of frames, as given on the command line."""
+class FileOptions:
+    """Calibration and labels of files, as given on the command line."""
 
     pixel_size_nm: PixelSize = None
     scale_bar_nm: ScaleBar = None
@@ -40,29 +40,41 @@ class SourceOptions:
     signal: Signal = None
     sample: Sample = None
     calibration: CalibrationFile = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Arguments of ``open_frames``; paths as text that holds in any folder."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {n: str(v.absolute()) if isinstance(v, Path) else v for n, v in given.items()}
+
+
+@dataclass(frozen=True)
+class SourceOptions(FileOptions):
+    """The same, and a choice of frames, for a source that is all there."""
+
     frames: FrameRange = None
 
     @property
     def told(self) -> dict[str, Any]:
         """Arguments of ``open_frames`` and ``Session.open``."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**given, "frames": parse_slice(self.frames)}
+        return {**super().told, "frames": parse_slice(self.frames)}
 
 
 def with_source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``SourceOptions`` where it has a parameter ``said``."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    hints = get_type_hints(SourceOptions, include_extras=True)
-    names = [field.name for field in fields(SourceOptions)]
+    """Give a command the options of the class that its parameter ``said`` has."""
+    own = inspect.signature(command, eval_str=True).parameters
+    kind = own["said"].annotation
+    hints = get_type_hints(kind, include_extras=True)
+    names = [field.name for field in fields(kind)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     spread = [inspect.Parameter(n, keyword, default=None, annotation=hints[n]) for n in names]
     parameters: list[inspect.Parameter] = []
-    for parameter in own:
+    for parameter in own.values():
         parameters += spread if parameter.name == "said" else [parameter.replace(kind=keyword)]
 
     @wraps(command)
     def taking(**given: Any) -> None:
-        said = SourceOptions(**{name: given.pop(name) for name in names})
+        said = kind(**{name: given.pop(name) for name in names})
         command(said=said, **given)
 
     taking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -14,21 +14,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from stempede.cli.app import (
-    CalibrationFile,
-    MetadataFile,
-    Pattern,
-    PixelSize,
-    Quiet,
-    RecipeOption,
-    Sample,
-    ScaleBar,
-    SetOption,
-    Signal,
-    app,
-    parse_bytes,
-)
+from stempede.cli.app import Quiet, RecipeOption, SetOption, app, parse_bytes
 from stempede.cli.measure import Allowed, Device, Keep, Memory, Scheduler, Workers, finish_watched
+from stempede.cli.source_options import FileOptions, with_source_options
 from stempede.errors import InputError
 
 Filling = Annotated[
@@ -40,6 +28,7 @@ Filling = Annotated[
 
 
 @app.command()
+@with_source_options
 def watch(
     source: Filling,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; one watched before.")],
@@ -76,13 +65,7 @@ def watch(
     token: Annotated[
         str, typer.Option(help="Wanted of other machines, for the page and for frames.")
     ] = "",
-    pixel_size_nm: PixelSize = None,
-    scale_bar_nm: ScaleBar = None,
-    metadata: MetadataFile = None,
-    pattern: Pattern = None,
-    signal_name: Signal = None,
-    sample: Sample = None,
-    calibration: CalibrationFile = None,
+    said: FileOptions = FileOptions(),  # noqa: B008 -- frozen
     device: Device = "auto",
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -112,15 +95,6 @@ def watch(
         end_when_enough=end_when_enough,
     )
     options = RunOptions(device, workers, scheduler, parse_bytes(memory), maps_of_option(keep))
-    told = {
-        "pixel_size_nm": pixel_size_nm,
-        "scale_bar_nm": scale_bar_nm,
-        "metadata": None if metadata is None else str(metadata.absolute()),
-        "pattern": pattern,
-        "signal": signal_name,
-        "sample": sample,
-        "calibration": None if calibration is None else str(calibration.absolute()),
-    }
     with _source(source, out, token, quiet=quiet) as folder:
         made = Watch(
             folder,
@@ -128,7 +102,7 @@ def watch(
             out,
             options,
             watching,
-            source_options=told,
+            source_options=said.told,
             events=events,
             provenance={"command": " ".join(sys.argv)},
         )

@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stempede.chunk import Chunk, Measuring
 from stempede.errors import ResultsError
-from stempede.frames import FrameRecord
 from stempede.live.events import Events
 from stempede.live.intake import Intake
 from stempede.live.news import News
+from stempede.live.preparing import Prepared, Preparing
 from stempede.live.quality import Alerts, flagging, size_of
 from stempede.live.queue import Queue
+from stempede.live.rehearsal import rehearse
 from stempede.live.tally import Tally
 from stempede.live.turn import Turn
-from stempede.prepare import prepare_run
 from stempede.schedule import Standing
-from stempede.stage import door
 
 if TYPE_CHECKING:
     from stempede.live.watch import Watch
@@ -52,6 +52,9 @@ class Loop:
         text = watch.recipe.to_toml()
         self.tally = Tally(results, size_of(text))
         self.intake = Intake(watch.source, self.queue, self.events, how.give_up_s)
+        self.preparing = Preparing(
+            results, watch.recipe, self.queue, self.intake, self.events, watch.backend
+        )
         self.turn = Turn(self.queue, watch.pipeline, watch.workers, how.policy)
         alerts = Alerts(flagging(text))
         self.news = News(results.path, alerts, self.tally, self.events, how.goals)
@@ -65,6 +68,7 @@ class Loop:
         """Turn until told to stop, or until there is an end."""
         source = self.watch.source
         source.report = self.events
+        self.standing.warm(partial(rehearse, self._measuring({})))
         source.start()
         self._recover()
         self.events("started", source=source.root, known=len(self.queue), policy=self.turn.policy)
@@ -84,6 +88,10 @@ class Loop:
 
     def _recover(self) -> None:
         """Go on where a watcher was left: chunks that are not done are measured."""
+        if not self.results.run["prepared"] and self.preparing.needs:
+            # measured with what the first frame gave, and nobody knows what that was
+            for number in self.results.done_chunks():
+                self.results.undo(number)
         done = self.results.done_chunks()
         self.news.recovered()
         self._done = self.queue.finished(done)
@@ -115,45 +123,39 @@ class Loop:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _prepared(self) -> bool:
-        """Whether the Prepares have run: they wait for the first frames that can be read."""
-        if self.work is not None:
-            return True
-        recipe, records = self.watch.recipe, list[FrameRecord]()
-        if recipe.of_kind("prepare") and not self.results.run["prepared"]:
-            if len(self.queue) < recipe.prepare_frames:
-                return False
-            sound = (n for n in sorted(self.queue.records) if self.intake.is_sound(n))
-            first = [n for _, n in zip(range(recipe.prepare_frames), sound)]
-            if len(first) < recipe.prepare_frames:
-                return False
-            records = sorted((self.queue.records[n] for n in first), key=_offline_order)
-            self.queue.prepared(r.frame for r in records)
-            self.events("prepared", frames=[r.frame for r in records])
-        backend = self.watch.backend
-        prepared = prepare_run(self.results, recipe, self.intake.frames(records), backend)
-        run, specs = str(self.results.path), recipe.specs("stage")
-        self.work = Measuring(run, specs, prepared, backend.name, self.watch.keep)
-        return True
+        """Whether there is something to measure frames with."""
+        if self.preparing.look():
+            if self.work is not None:
+                self._again |= set(range(len(self.queue.chunks)))
+            self.work = self._measuring(self.preparing.found or {})
+        return self.work is not None
+
+    def _measuring(self, prepared: Prepared) -> Measuring:
+        run, specs = str(self.results.path), self.watch.recipe.specs("stage")
+        return Measuring(run, specs, prepared, self.watch.backend.name, self.watch.keep)
 
     def _start(self) -> None:
         """Give chunks to workers that are free."""
         assert self.work is not None
         under_way = {c.number for c in self.standing.tasks}
-        backlog = len(self.queue.waiting) + len(self._again)
-        # one chunk per worker keeps the last frame from queueing behind a busy one
-        room = self.watch.workers * (2 if backlog > 2 * self.watch.workers else 1)
+        room = self.turn.room(len(self.queue.waiting) + len(self._again))
         while len(self.standing) < room:
-            number = min(self._again - under_way, default=None)
+            number = self._next(under_way)
             if number is None:
-                frames = self.turn.next(self.intake.is_readable)
-                if not frames:
-                    return
-                number = self.queue.chunk(frames, self.turn.number_of(frames))
+                return
             self._again.discard(number)
             self.results.undo(number)
             under_way.add(number)
             records = [self.queue.records[n] for n in self.queue.chunks[number]]
             self.standing.submit(Chunk(number, self.intake.frames(records)), self.work)
+
+    def _next(self, under_way: set[int]) -> int | None:
+        """Return a chunk: one that is measured again, or one of frames that wait."""
+        again = min(self._again - under_way, default=None)
+        if again is not None and not self.turn.is_newest_first:
+            return again
+        frames = self.turn.next(self.intake.is_readable)
+        return self.queue.chunk(frames, self.turn.number_of(frames)) if frames else again
 
     def _collect(self) -> None:
         """Take what workers have finished."""
@@ -182,8 +184,6 @@ class Loop:
         return idle and empty and (not self.queue.waiting or self.work is None)
 
     def _status(self, state: str, *, force: bool = False) -> None:
-        recipe = self.watch.recipe
-        needs = recipe.prepare_frames if recipe.of_kind("prepare") else 0
         self.news.status(
             force=force,
             state=state,
@@ -191,10 +191,6 @@ class Loop:
             measured=len(self._done),
             backlog=len(self.queue) - len(self._done),
             incomplete=self.intake.pending,
-            preparing=None if self.work is not None else [len(self.queue), needs],
+            preparing=None if self.work is not None else [len(self.queue), self.preparing.needs],
             policy=self.turn.policy,
         )
-
-
-def _offline_order(record: FrameRecord) -> tuple[Any, int]:
-    return door("natural_key")(record.source), record.page

@@ -185,23 +185,29 @@ def _check_prepared(
     results: Any, recipe: Recipe, frames: Frames, queue: Queue, backend: Backend
 ) -> None:
     """Find the session-wide numbers anew where offline they come from other frames."""
-    run = results.run
-    if not run["prepared"] or not recipe.of_kind("prepare"):
+    run, prepares = results.run, recipe.of_kind("prepare")
+    if not prepares:
+        return
+    if not run["prepared"]:
+        # measured with what the first frame gave, while there were too few
+        _undo_all(results)
         return
     first = FirstUsable(frames, recipe.prepare_frames, backend)
     if first.numbers == queue.prepared_on:
         return
-    prepared: dict[str, dict[str, Any]] = {}
-    for prepare in recipe.of_kind("prepare"):
-        prepared[prepare.name] = first.find(prepare, prepared)
+    prepared = first.find_all(prepares)
     hashes = {name: hash_of(numbers) for name, numbers in prepared.items()}
     for name, numbers in prepared.items():
         results.write_prepared(name, numbers)
     results.update(prepared=hashes)
     if hashes != run["prepared"]:
         log.info("the first frames that came are not the first of the source: measured again")
-        for number in results.done_chunks():
-            results.undo(number)
+        _undo_all(results)
+
+
+def _undo_all(results: Any) -> None:
+    for number in results.done_chunks():
+        results.undo(number)
 
 
 def _written(results: Any, number: int, frames: Frames) -> list[int] | None:

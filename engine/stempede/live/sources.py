@@ -101,7 +101,6 @@ class _Pending:
 
     stamp: Stamp | None
     since: float
-    closed: bool = False
     refused: bool = False
 
 
@@ -184,9 +183,7 @@ class FolderSource:
             closed, self._closed = self._closed, set()
         if due:
             self._list(known, now)
-        for path in closed & set(self._pending):
-            self._pending[path].closed = True
-        whole = [path for path in list(self._pending) if self._is_whole(path, now)]
+        whole = [path for path in list(self._pending) if self._is_whole(path, now, path in closed)]
         whole.sort(key=lambda p: self._natural(os.path.relpath(p, self.root)))
         sights = []
         for path in whole:
@@ -211,23 +208,20 @@ class FolderSource:
         spent = time.monotonic() - started
         self._next_poll = time.monotonic() + max(self.poll_s, 10 * spent)
 
-    def _is_whole(self, path: str, now: float) -> bool:
-        """Whether a file has stopped changing; one that is gone is forgotten."""
+    def _is_whole(self, path: str, now: float, was_closed: bool) -> bool:  # noqa: FBT001
+        """Whether a file is closed or has stopped changing; one that is gone is forgotten."""
         pending, stamp = self._pending[path], stamp_of(path)
         if stamp is None:
             del self._pending[path]
             self.report("gone", path=path, reason="deleted or renamed before it was whole")
             return False
         if stamp != pending.stamp:
+            # of a file that is not open any more this is the last one
             pending.stamp, pending.since, pending.refused = stamp, now, False
-            pending.closed = False
-            return False
+            return was_closed and stamp[0] > 0
         if stamp[0] == 0:
             return False
-        ready = (pending.closed and not pending.refused) or now - pending.since >= self.quiet_s
-        if pending.refused:
-            ready = ready and now - pending.since >= self.quiet_s
-        return ready
+        return (was_closed and not pending.refused) or now - pending.since >= self.quiet_s
 
     def open(self, sight: Sight, notes: list[str]) -> Frames:
         """Return the frames of a file."""

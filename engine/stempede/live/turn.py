@@ -20,6 +20,9 @@ RETRY_S = 0.3
 class Turn:
     """Chooses chunks: single frames while the queue is short, for they are on the page soonest.
 
+    With the newest first they are single always: a frame that comes then waits for one frame at
+    most, however many there are.
+
     Parameters
     ----------
     queue : Queue
@@ -30,8 +33,14 @@ class Turn:
 
     def __init__(self, queue: Queue, pipeline: Pipeline, workers: int, policy: str) -> None:
         self.queue, self.workers, self.policy = queue, workers, policy
+        self.is_newest_first = policy == "latest-first"
         self._whole_series = pipeline.whole_series
         self._not_before: dict[int, float] = {}
+
+    def room(self, backlog: int) -> int:
+        """Return how many chunks may be under way: one that is read ahead passes no newer one."""
+        many = backlog > 2 * self.workers and not self.is_newest_first
+        return self.workers * (2 if many else 1)
 
     def next(self, readable: Callable[[int], bool]) -> list[int]:
         """Return the frames of the next chunk, of one shape; none where none is ready.
@@ -44,7 +53,7 @@ class Turn:
         if self._whole_series:
             return self._next_series(readable)
         waiting = list(self.queue.waiting)
-        order = reversed(waiting) if self.policy == "latest-first" else iter(waiting)
+        order = reversed(waiting) if self.is_newest_first else iter(waiting)
         size = self._size(len(waiting))
         chosen: list[FrameRecord] = []
         for n in order:
@@ -63,7 +72,7 @@ class Turn:
         return min(k for k in known if k is not None) if known else None
 
     def _size(self, n: int) -> int:
-        if n <= 2 * self.workers:
+        if n <= 2 * self.workers or self.is_newest_first:
             return 1
         return min(MOST_FRAMES, -(-n // (4 * self.workers)))
 
@@ -82,7 +91,7 @@ class Turn:
         records = self.queue.records
         newest = max(records, default=-1)
         found = series_of(records.values())
-        order = reversed(found) if self.policy == "latest-first" else iter(found)
+        order = reversed(found) if self.is_newest_first else iter(found)
         for series in order:
             waiting = [n for n in series.frames if n in self.queue.waiting]
             if not waiting:

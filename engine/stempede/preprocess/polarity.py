@@ -9,7 +9,7 @@ weights of the two are a logistic fit to simulated micrographs of both polaritie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,6 +72,10 @@ class Polarity:
             "frames_undecided": int((~clear).sum()),
             "decided": int(total != 0),
         }
+
+    def agree(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+        """Return whether two votes have the same sign, which alone is used."""
+        return bool(a["sign"] == b["sign"])
 
 
 def frame_sign(image: Any, valid: Any, vote: int, backend: Backend) -> int:
