@@ -1,9 +1,14 @@
 """Groups of shapes: what is found, what is told where nothing can be, and what must not matter."""
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from outlined_groups import drawn, frames_of
@@ -13,7 +18,7 @@ from stempede.particles.contours import contour
 from stempede.particles.feature_sets import features, learn_scale
 from stempede.particles.groups import Groups
 from stempede.particles.one_or_many import modes, valley
-from stempede.particles.partitions import LEARNERS, Centres
+from stempede.particles.partitions import LEARNERS, Centres, learners
 from stempede.particles.stability import bootstrap
 from stempede.simulate.mixture import Group, load_mixture
 from stempede.tables import FRAMES, PARTICLES, Table
@@ -327,3 +332,26 @@ def test_samples_are_grouped_together():
     # the same number is the same shape in both
     share = [np.bincount(group[:300], minlength=2) / 300, np.bincount(group[300:]) / 300]
     assert share[0].tolist() == pytest.approx(share[1][::-1].tolist(), abs=0.1)
+
+
+def test_k_means_on_a_device_takes_the_starts_of_the_host(monkeypatch):
+    """With scikit-learn's estimator in cuML's place: that cuML itself agrees needs a GPU."""
+    x = np.random.default_rng(0).normal(size=(300, 4)) + 6 * np.arange(3).repeat(100)[:, None]
+    cupy, cuml, cluster = (ModuleType(name) for name in ("cupy", "cuml", "cuml.cluster"))
+    cupy.asarray, cluster.KMeans, cuml.__spec__ = np.asarray, KMeans, ModuleSpec("cuml", None)
+    for module in (cupy, cuml, cluster):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert learners(on_device=False) is LEARNERS
+    there = learners(on_device=True)
+    assert there["mixture"] is LEARNERS["mixture"]
+    found = there["k-means"](x, 3, 0)
+    np.testing.assert_array_equal(found.centres, LEARNERS["k-means"](x, 3, 0).centres)
+    assert adjusted_rand_score(np.arange(3).repeat(100), found(x)) == 1
+
+
+@pytest.mark.gpu
+def test_cuml_finds_the_groups_that_scikit_learn_finds():
+    pytest.importorskip("cuml")
+    x = np.random.default_rng(0).normal(size=(3000, 4)) + 6 * np.arange(3).repeat(1000)[:, None]
+    found = learners(on_device=True)["k-means"](x, 3, 0)
+    assert adjusted_rand_score(LEARNERS["k-means"](x, 3, 0)(x), found(x)) == 1

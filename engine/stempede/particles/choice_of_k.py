@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from stempede.particles.partitions import (
     LEARNERS,
+    Learner,
     Partition,
     bic_of_mixture,
     centres_of,
@@ -70,7 +72,9 @@ def distances(x: np.ndarray) -> np.ndarray:
     return found
 
 
-def silhouette_curve(x: np.ndarray, method: str, most: int, seed: int) -> Curve:
+def silhouette_curve(
+    x: np.ndarray, method: str, most: int, seed: int, learners: Mapping[str, Learner] = LEARNERS
+) -> Curve:
     """Partition into 2 to ``most`` groups and find the number with the largest silhouette.
 
     Parameters
@@ -81,13 +85,15 @@ def silhouette_curve(x: np.ndarray, method: str, most: int, seed: int) -> Curve:
         A name of ``LEARNERS``.
     most : int
     seed : int
+    learners : mapping
+        By method.
     """
     ks = tuple(range(2, min(most, len(x) - 1) + 1))
     if method == "hierarchical" and ks:
         linkage = tree(x)
         found: list[Partition] = [centres_of(x, cut(linkage, k)) for k in ks]
     else:
-        found = [LEARNERS[method](x, k, seed) for k in ks]
+        found = [learners[method](x, k, seed) for k in ks]
     apart = distances(x)
     scores = tuple(silhouette(apart, partition(x)) for partition in found)
     if not ks or not np.isfinite(scores).any():

@@ -9,7 +9,7 @@ frames; the adjusted Rand index with the chosen partition says how far two of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from stempede.particles.choice_of_k import (
     silhouette_curve,
 )
 from stempede.particles.one_or_many import POINTS_PER_FEATURE, Modes, describable, modes
-from stempede.particles.partitions import LEARNERS, Centres, Partition, tree
+from stempede.particles.partitions import LEARNERS, Centres, Learner, Partition, tree
 from stempede.particles.stability import Stability, bootstrap
 
 METHODS = ("modes", *LEARNERS)
@@ -48,12 +48,15 @@ class Grouping:
     seed : int
     frame : (n,) int64 array
         Frame of each particle that is learned from.
+    learners : mapping
+        By method, as ``partitions.learners`` returns them.
     """
 
     largest_k: int
     bootstraps: int
     seed: int
     frame: np.ndarray
+    learners: Mapping[str, Learner] = field(default_factory=lambda: LEARNERS)
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,14 @@ def group_by(x: np.ndarray, method: str, k: int, grouping: Grouping) -> Grouped:
         note = note if k else _how_many_at_most(x, most)
         return Grouped(found.partition, "given" if k else "valleys", note, found)
     if k:
-        return Grouped(LEARNERS[method](x, k, seed), "given", "", found)
+        return Grouped(grouping.learners[method](x, k, seed), "given", "", found)
     return _by_silhouette(x, method, found, grouping)
 
 
 def _by_silhouette(x: np.ndarray, method: str, found: Modes, grouping: Grouping) -> Grouped:
     """One group where there is no valley, else the number with the largest silhouette."""
     some = x[:_MOST_SCORED]
-    curve = silhouette_curve(some, method, grouping.largest_k, grouping.seed)
+    curve = silhouette_curve(some, method, grouping.largest_k, grouping.seed, grouping.learners)
     if found.partition.k == 1 or curve.best is None:
         said = _how_many_at_most(x, 2) or "no valley between any groups"
         return Grouped(_one(x), "one group", said, found, curve)
@@ -251,7 +254,7 @@ def _learning_again(method: str, given: Grouped, grouping: Grouping) -> Any:
         return lambda x, seed: modes(x, grouping.largest_k, seed).partition
     if method == "modes":
         return lambda x, seed: modes(x, grouping.largest_k, seed, given.k).partition
-    return lambda x, seed: LEARNERS[method](x, given.k, seed)
+    return lambda x, seed: grouping.learners[method](x, given.k, seed)
 
 
 def _cophenetic(x: np.ndarray) -> float | None:
@@ -278,7 +281,7 @@ def _curve(
         rows.setdefault(given.k, {})
     else:
         curve = given.curve or silhouette_curve(
-            x[:_MOST_SCORED], method, grouping.largest_k, grouping.seed
+            x[:_MOST_SCORED], method, grouping.largest_k, grouping.seed, grouping.learners
         )
         for k, value in zip(curve.ks, curve.silhouettes, strict=True):
             rows[k] = {"silhouette": value}

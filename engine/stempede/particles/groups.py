@@ -20,7 +20,7 @@ from stempede.particles.group_tables import (
     GROUP_SCORES,
     GROUP_TREE,
 )
-from stempede.particles.partitions import tree
+from stempede.particles.partitions import learners, tree
 from stempede.particles.scopes import Scope, scopes
 from stempede.tables import GROUPS, MISSING, Table
 
@@ -104,12 +104,14 @@ class Groups:
         rows = np.flatnonzero(inside & particles["accepted"])
         order = np.random.default_rng(self.seed).permutation(len(rows))
         learned = rows[order[: self.learn_from]]
-        grouping = Grouping(self.largest_k, self.bootstraps, self.seed, particles["frame"][learned])
+        backend = backend or Backend.choose("cpu")
+        frame = particles["frame"][learned]
+        grouping = Grouping(
+            self.largest_k, self.bootstraps, self.seed, frame, learners(on_device=backend.is_gpu)
+        )
         chosen = _Learned.of(particles, learned, self.feature_set)
         partition = group_by(chosen.x, self.method, self.k, grouping)
-        number = _by_size(
-            _told(chosen, partition, particles, rows, backend or Backend.choose("cpu"))
-        )
+        number = _by_size(_told(chosen, partition, particles, rows, backend))
         group = np.full(len(particles), MISSING, dtype=np.int64)
         group[rows] = number
         by_set = {self.feature_set: chosen}

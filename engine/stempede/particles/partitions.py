@@ -2,7 +2,7 @@
 
 They are learned on the host from some thousand particles; points are told apart by plain array
 operations on the backend's device, block by block, so that ten million particles need no more
-memory than one block. The learners have one interface and one result on either device.
+memory than one block. The learners have one interface; k-means has cuML's on a GPU as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,12 +121,32 @@ Learner = Callable[[np.ndarray, int, int], Partition]
 
 
 def k_means(x: np.ndarray, k: int, seed: int, restarts: int = RESTARTS) -> Centres:
-    """Partition by k-means, the best of several starts."""
+    """Partition by k-means, the best of several starts, on the host."""
     from sklearn.cluster import KMeans
 
+    return _best_of_starts(KMeans, x, x, k, seed, restarts)
+
+
+def k_means_on_device(x: np.ndarray, k: int, seed: int) -> Centres:
+    """Partition by cuML's k-means from the same starts: the same groups within rounding."""
+    import cupy
+    from cuml.cluster import KMeans
+
+    return _best_of_starts(KMeans, x, cupy.asarray(x), k, seed, RESTARTS)
+
+
+def _best_of_starts(
+    estimator: Any, x: np.ndarray, points: Any, k: int, seed: int, restarts: int
+) -> Centres:
+    """Fit from starts spread out on the host (k-means++); ``points`` are ``x`` on the device."""
+    from sklearn.cluster import kmeans_plusplus
+
+    rng = np.random.RandomState(seed)
+    starts = [kmeans_plusplus(x, k, random_state=rng)[0] for _ in range(restarts)]
     with _quiet():
-        found = KMeans(k, n_init=restarts, random_state=seed).fit(x)
-    return Centres(found.cluster_centers_)
+        found = [estimator(n_clusters=k, init=start, n_init=1).fit(points) for start in starts]
+    best = min(found, key=lambda one: float(one.inertia_)).cluster_centers_
+    return Centres(best.get() if hasattr(best, "get") else best)
 
 
 def mixture(x: np.ndarray, k: int, seed: int) -> Normals:
@@ -172,6 +193,16 @@ LEARNERS: dict[str, Learner] = {
     "hierarchical": hierarchical,
 }
 """The methods of the published comparison."""
+
+
+def learners(*, on_device: bool) -> dict[str, Learner]:
+    """Return the learner of each method: cuML's where there is a device and it is installed.
+
+    cuML has k-means; its trees are of single linkage and it has no normal mixtures.
+    """
+    if not on_device or find_spec("cuml") is None:
+        return LEARNERS
+    return {**LEARNERS, "k-means": k_means_on_device}
 
 
 def _fitted_mixture(x: np.ndarray, k: int, seed: int) -> Any:
