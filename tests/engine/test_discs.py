@@ -87,6 +87,24 @@ def test_shapes_that_are_not_round_are_left_as_they_were():
         np.testing.assert_array_equal(split(image, regions), split(image, regions, circle=0.0))
 
 
+def test_ends_of_rods_among_spheres_are_not_cut_off():
+    yy, xx = np.indices(SHAPE)
+    bars = np.zeros(SHAPE, bool)
+    for k, (y, x, long) in enumerate(
+        [(120, 40, 24), (115, 130, 34), (120, 250, 44), (205, 100, 26)]
+    ):
+        along, across = (
+            abs(np.cos(k) * (xx - x) + np.sin(k) * (yy - y)),
+            abs(np.cos(k) * (yy - y) - np.sin(k) * (xx - x)),
+        )
+        bars |= (along / long) ** 6 + (across / 15) ** 6 <= 1
+    spheres = thickness([(30, 30), (28, 90), (35, 160), (33, 230), (38, 300), (200, 300)], RADIUS)
+    image = picture(spheres + 20.0 * bars)
+    regions = ndimage.label((spheres > 0) | bars)[0].astype(np.int32)
+    assert len(find_discs(Blocks.of(image, regions, 2), SEEN)) > 6
+    np.testing.assert_array_equal(split(image, regions, factor=2), regions)
+
+
 def test_finer_views_find_small_spheres_in_one_clump():
     centres = [(y, x) for y in range(40, 220, 33) for x in range(40, 300, 33)]
     signal = thickness(centres, 18.0)
@@ -117,7 +135,8 @@ def test_parts_that_are_discs_stay_as_they_are():
     parts[(np.hypot(yy - 20, xx - 34) <= 10) | (np.hypot(yy - 20, xx - 46) <= 10)] = 2
     owner, coarse = np.array([0, 1, 1]), (parts > 0).astype(int)
     discs = np.array([[20.0, x, 10.0, 0.9] for x in (15.0, 34.0, 46.0)])
-    found, of = with_discs(parts, owner, coarse, discs)
+    edges = (np.hypot(yy - 20, xx - 34) <= 10).astype(np.float32) + (parts > 0)
+    found, of = with_discs(parts, owner, coarse, discs, Blocks(1, edges, parts > 0))
     np.testing.assert_array_equal(found == 1, parts == 1)
     assert {4, 5} <= {*np.unique(found[parts == 2])}
     assert set(of[np.unique(found[found > 0])]) == {1}

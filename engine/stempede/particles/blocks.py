@@ -13,6 +13,8 @@ from stempede_kernels.smooth import gaussian
 SMOOTH = 0.8
 REACH = 5
 NOISE = 1.5
+# least rise of an edge as a share of the contrast of particles
+EDGE = 0.08
 BARE = 50
 SAMPLE = 20_000
 
@@ -84,6 +86,16 @@ class Blocks:
         by_row = (self.rise >= around[2:, 1:-1]) & (self.rise > around[:-2, 1:-1])
         by_column = (self.rise >= around[1:-1, 2:]) & (self.rise > around[1:-1, :-2])
         return np.where(np.abs(down) >= np.abs(right), by_row, by_column)
+
+    @cached_property
+    def floor(self) -> float:
+        """Least rise of an edge."""
+        return max(EDGE * self.contrast, self.louder * self.noise(self.rise))
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Crests that are steep enough to be edges."""
+        return np.asarray(self.crest & (self.rise > self.floor))
 
     def noise(self, values: np.ndarray) -> float:
         """Return what noise alone does not exceed where no particle is; 0 if too little is bare."""

@@ -18,8 +18,6 @@ from stempede_kernels.smooth import box_mean
 
 # radii looked for; smaller ones are found by any few edges
 SMALLEST, LARGEST, STEP = 6.0, 16.0, 1.12
-# least rise of an edge as a share of the contrast of particles
-EDGE = 0.08
 # an edge faces the centre within 25 degrees, and lies within this share of the radius
 FACING, NEAR = 0.9, 0.12
 # share of a circle on edges: of itself, and of one as large as the others of its frame
@@ -127,9 +125,7 @@ def find_discs(blocks: Blocks, seen: float) -> np.ndarray:
     none = np.zeros((0, 4))
     if seen <= 0 or not blocks.comparable:
         return none
-    noise = blocks.louder * blocks.noise(blocks.rise)
-    floor = max(EDGE * blocks.contrast, noise)
-    circles = _fit(_candidates(blocks, floor), blocks, floor)
+    circles = _fit(_candidates(blocks), blocks)
     circles = circles[(circles[:, 2] > SMALLEST) & (circles[:, 2] < LARGEST)]
     circles = circles[_inside(circles, blocks.mask) >= INSIDE]
     circles = circles[np.argsort(-(circles[:, 3] ** 2) * circles[:, 2], kind="stable")]
@@ -143,10 +139,10 @@ def find_discs(blocks: Blocks, seen: float) -> np.ndarray:
     return _apart(np.concatenate([clear, others]))
 
 
-def _candidates(blocks: Blocks, floor: float) -> np.ndarray:
-    """Return the (n, 3) circles for which many edges above a floor vote."""
+def _candidates(blocks: Blocks) -> np.ndarray:
+    """Return the (n, 3) circles for which many edges vote."""
     near = box_mean(blocks.mask.astype(np.float32), 5) > 0
-    y, x = np.nonzero(blocks.crest & (blocks.rise > floor) & near)
+    y, x = np.nonzero(blocks.edges & near)
     down, right = blocks.slopes
     rise = blocks.rise[y, x]
     along_y, along_x = down[y, x] / rise, right[y, x] / rise
@@ -180,7 +176,7 @@ def _candidates(blocks: Blocks, floor: float) -> np.ndarray:
     return np.stack([cy, cx, radius[y, x]], axis=1).astype(np.float64)
 
 
-def _fit(circles: np.ndarray, blocks: Blocks, floor: float) -> np.ndarray:
+def _fit(circles: np.ndarray, blocks: Blocks) -> np.ndarray:
     """Return (n, 4) circles moved to the edges around them, and how much of them is seen.
 
     That is the share of directions with an edge on the circle, less ``SLANTED`` times the
@@ -196,20 +192,20 @@ def _fit(circles: np.ndarray, blocks: Blocks, floor: float) -> np.ndarray:
         _, first = np.unique(np.stack([y, x, r]).round(), axis=1, return_index=True)
         kept = first[hit[first].mean(axis=1) >= HOPELESS]
         y, x, r = y[kept], x[kept], r[kept]
-        inward, facing = _edges(y, x, r, ON_CIRCLE, blocks, floor)
+        inward, facing = _edges(y, x, r, ON_CIRCLE, blocks)
         inward[facing < FACING] = 0
         hit = inward.max(axis=2) > 0
         found = r[:, None] * ON_CIRCLE[inward.argmax(axis=2)]
         dr, dy, dx = _moved(np.where(hit, found - r[:, None], 0), hit, sine, cosine)
         r = np.clip(r + dr, SMALLEST, LARGEST)
         y, x = y + np.clip(dy, -r / 3, r / 3), x + np.clip(dx, -r / 3, r / 3)
-    _, facing = _edges(y, x, r, BEYOND, blocks, floor)
+    _, facing = _edges(y, x, r, BEYOND, blocks)
     slant = (facing > SLANT).any(axis=2) & ~hit
     return np.stack([y, x, r, hit.mean(axis=1) - SLANTED * slant.mean(axis=1)], axis=1)
 
 
 def _edges(
-    y: np.ndarray, x: np.ndarray, r: np.ndarray, at: np.ndarray, blocks: Blocks, floor: float
+    y: np.ndarray, x: np.ndarray, r: np.ndarray, at: np.ndarray, blocks: Blocks
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rise towards the centre, and the cosine between the two, at shares of the radius.
 
@@ -222,7 +218,7 @@ def _edges(
     iy = np.clip(np.rint(y[:, None, None] + sine * distance), 0, height - 1).astype(np.int64)
     ix = np.clip(np.rint(x[:, None, None] + cosine * distance), 0, width - 1).astype(np.int64)
     inward = -down[iy, ix] * sine - right[iy, ix] * cosine
-    inward[inward < floor] = 0
+    inward[inward < blocks.floor] = 0
     return inward, inward / np.maximum(blocks.rise[iy, ix], 1e-12)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stempede.particles.blocks import Blocks, extreme
 from stempede.particles.discs import CLEAR, NEAR
 
 # what is within this factor of the area of a typical disc is one particle by its size
@@ -15,6 +16,9 @@ ONE = 1.5
 AGREE, MANY = 0.8, 1 / 3
 # share of a disc that its own part holds, and how large, in discs, two that overlap are
 MOST, TWO = 0.6, 1.5
+# edges inside a part, as a share of a disc's circle, that show it to be more than one piece, and
+# share of the circle on edges from which that is not asked
+INNER, ALL_ROUND = 0.05, 0.7
 
 
 def are_discs(parts: np.ndarray, discs: np.ndarray) -> bool:
@@ -43,11 +47,14 @@ def are_discs(parts: np.ndarray, discs: np.ndarray) -> bool:
 
 
 def with_discs(
-    parts: np.ndarray, owner: np.ndarray, coarse: np.ndarray, discs: np.ndarray
+    parts: np.ndarray, owner: np.ndarray, coarse: np.ndarray, discs: np.ndarray, blocks: Blocks
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return parts and their regions with a part of its own for each disc that lacks one.
 
     A part that holds most of a disc and is too small for another one is that disc's already.
+    One that shows no edge inside is a single piece, of which no disc is cut unless it is seen
+    nearly all round: the end of a rod and the core of a star lie on circles too, but where
+    particles overlap their thicknesses add.
 
     Parameters
     ----------
@@ -58,12 +65,18 @@ def with_discs(
     coarse : (y, x) int array
         Regions.
     discs : (n, 4) float64 array
+    blocks : Blocks
+        The view that all these are seen in.
     """
     painted = paint_discs(discs, coarse)
     area = np.bincount(parts.ravel(), minlength=len(owner))
+    inside = ~extreme(parts == 0, np.maximum) & blocks.edges[: parts.shape[0], : parts.shape[1]]
+    edges = np.bincount(parts[inside], minlength=len(owner))
     disc, part, shared = _overlaps(painted, parts)
-    whole = np.concatenate([[np.inf], np.pi * discs[:, 2] ** 2])
-    alone = (shared > MOST * whole[disc]) & (area[part] < TWO * whole[disc])
+    radius, seen = np.concatenate([[[np.inf, 0]], discs[:, 2:]])[disc].T
+    alone = area[part] < TWO * np.pi * radius**2
+    alone |= (edges[part] < INNER * 2 * np.pi * radius) & (seen < ALL_ROUND)
+    alone &= shared > MOST * np.pi * radius**2
     painted[np.isin(painted, disc[alone])] = 0
     found = painted > 0
     regions = np.zeros(len(discs), np.int64)

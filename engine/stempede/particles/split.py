@@ -118,7 +118,7 @@ def split_regions(
         view = round_view(image, frame, blocks, circle)
         coarse, parts, owner = parts_of(frame, view.blocks, depth, least, valley, step)
         if len(view.discs) and are_discs(parts, view.discs):
-            parts, owner = with_discs(parts, owner, coarse, view.discs)
+            parts, owner = with_discs(parts, owner, coarse, view.discs, view.blocks)
         elif view.blocks is not blocks:
             view = Round(blocks)
             coarse, parts, owner = parts_of(frame, blocks, depth, least, valley, step)
