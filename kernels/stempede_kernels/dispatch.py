@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Literal
 
@@ -59,12 +59,30 @@ def implementation(package: str, array: Any) -> ModuleType:
     if not on_gpu(array):
         return importlib.import_module(f"{package}.cpu")
     if importlib.util.find_spec(f"{package}.gpu") is None:
-        name = package.rpartition(".")[2]
-        raise TypeError(
-            f"'{name}' runs on host arrays only, found a {kind_of(array)} array on a GPU; "
-            "copy it to the host first (Backend.through_host does and counts the bytes)"
-        )
+        raise TypeError(_host_only(package.rpartition(".")[2], array))
     return importlib.import_module(f"{package}.gpu")
+
+
+def function_for(package: str, name: str, array: Any) -> Callable[..., Any]:
+    """Return the function of a kernel folder that serves an array.
+
+    Raises
+    ------
+    TypeError
+        If the array lies on a GPU and the function has no GPU version.
+    """
+    module = implementation(package, array)
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None:
+        raise TypeError(_host_only(name, array))
+    return function
+
+
+def _host_only(name: str, array: Any) -> str:
+    return (
+        f"'{name}' runs on host arrays only, found a {kind_of(array)} array on a GPU; "
+        "copy it to the host first (Backend.through_host does and counts the bytes)"
+    )
 
 
 def run_on_frames(
@@ -99,7 +117,7 @@ def run_on_frames(
     """
     _check(maps)
     first = next(iter(maps.values()))[0]
-    compute = getattr(implementation(package, first), function)
+    compute = function_for(package, function, first)
     single = first.ndim == 2
     arrays = [_prepare(array, dtype) for array, dtype in maps.values()]
     results = compute(*arrays, **parameters)

@@ -70,9 +70,9 @@ def test_host_arrays_share_memory_across_libraries():
 
 def test_a_kernel_without_a_gpu_version_says_what_to_do():
     with pytest.raises(
-        TypeError, match=r"'watershed' runs on host arrays only.*copy it to the host"
+        TypeError, match=r"'component_tree' runs on host arrays only.*copy it to the host"
     ):
-        dispatch.implementation("stempede_kernels.watershed", FakeCudaTensor())
+        dispatch.implementation("stempede_kernels.component_tree", FakeCudaTensor())
 
 
 def test_a_gpu_array_is_never_copied_to_the_host_silently():

@@ -12,17 +12,58 @@ BLOCK = 128
 def label(mask: Any, connectivity: int) -> tuple[Any, Any]:
     """Label a batch ``(b, y, x)`` of bool on a GPU."""
     n_frames, height, width = mask.shape
+    index = torch.arange(height * width, dtype=torch.int32, device=mask.device)
+    parent = torch.where(mask, index.view(height, width), -1)
+    if n_frames:
+        grid = (triton.cdiv(height * width, BLOCK), n_frames)
+        corners = connectivity == 2
+        _unite_kernel[grid](
+            parent, height * width, width, CORNERS=corners, BLOCK=BLOCK, num_warps=4
+        )
+    return number_trees(parent)
+
+
+def number_trees(parent: Any) -> tuple[Any, Any]:
+    """Number the trees that pixels of each frame form, in raster order of their roots.
+
+    Parameters
+    ----------
+    parent : (b, y, x) int32 tensor
+        The pixel of the same frame, as a raster index, that each pixel hangs below; its own at
+        roots, -1 where a pixel belongs to no tree.
+
+    Returns
+    -------
+    labels : (b, y, x) int32 tensor
+        1 … n within each frame, 0 where there is no tree.
+    counts : (b,) int32 tensor
+        Trees per frame, n.
+    """
+    n_frames, height, width = parent.shape
     size = height * width
-    labels = torch.empty(mask.shape, dtype=torch.int32, device=mask.device)
+    labels = torch.empty_like(parent)
     if n_frames == 0:
-        return labels, torch.empty(0, dtype=torch.int32, device=mask.device)
-    index = torch.arange(size, dtype=torch.int32, device=mask.device)
-    parent = torch.where(mask.reshape(n_frames, size), index, -1)
+        return labels, torch.empty(0, dtype=torch.int32, device=parent.device)
+    index = torch.arange(size, dtype=torch.int32, device=parent.device)
+    number = torch.cumsum(parent.view(n_frames, size) == index, dim=1, dtype=torch.int32)
     grid = (triton.cdiv(size, BLOCK), n_frames)
-    _unite_kernel[grid](parent, size, width, CORNERS=connectivity == 2, BLOCK=BLOCK, num_warps=4)
-    number = torch.cumsum(parent == index, dim=1, dtype=torch.int32)
     _number_kernel[grid](parent, number, labels, size, BLOCK=BLOCK, num_warps=4)
     return labels, number[:, -1].contiguous()
+
+
+def number_on(labels: Any, counts: Any) -> tuple[Any, int]:
+    """Let the numbers 1 … n of each frame go on from frame to frame.
+
+    Returns
+    -------
+    numbers : (b, y, x) int64 tensor
+        0 where the labels are.
+    n : int
+        The last number. It is known on the device only, so this waits for it.
+    """
+    ends = torch.cumsum(counts, dim=0, dtype=torch.int64)
+    before = (ends - counts)[:, None, None]
+    return torch.where(labels > 0, labels + before, 0), int(ends[-1]) if len(ends) else 0
 
 
 def renumber(labels: Any) -> tuple[Any, Any]:
@@ -46,6 +87,14 @@ def renumber(labels: Any) -> tuple[Any, Any]:
     return number.gather(1, flat).to(torch.int32).reshape(labels.shape), counts
 
 
+def areas(numbers: Any, n: int) -> Any:
+    """Count the pixels of each number 1 … n; entry 0 is 0.
+
+    Pixels without a number are left out: all threads would wait for each other to count them.
+    """
+    return torch.bincount(numbers[numbers > 0], minlength=n + 1)
+
+
 @triton.jit
 def _unite_kernel(parent_ptr, size, width, CORNERS: tl.constexpr, BLOCK: tl.constexpr):
     """Unite every foreground pixel with its neighbours on the left and above."""
@@ -56,15 +105,15 @@ def _unite_kernel(parent_ptr, size, width, CORNERS: tl.constexpr, BLOCK: tl.cons
     left = _is_foreground(parent_ptr, pixel - 1, here & (x > 0))
     up = _is_foreground(parent_ptr, pixel - width, here & (pixel >= width))
     up_left = _is_foreground(parent_ptr, pixel - width - 1, here & (x > 0) & (pixel >= width))
-    _unite(parent_ptr, pixel, pixel - 1, left)
+    unite(parent_ptr, pixel, pixel - 1, left)
     # where all four are foreground, the left pixel and the one above it close the ring
-    _unite(parent_ptr, pixel, pixel - width, up & ~(left & up_left))
+    unite(parent_ptr, pixel, pixel - width, up & ~(left & up_left))
     if CORNERS:
         up_right = _is_foreground(
             parent_ptr, pixel - width + 1, here & (x + 1 < width) & (pixel >= width)
         )
-        _unite(parent_ptr, pixel, pixel - width - 1, up_left & ~left & ~up)
-        _unite(parent_ptr, pixel, pixel - width + 1, up_right & ~up)
+        unite(parent_ptr, pixel, pixel - width - 1, up_left & ~left & ~up)
+        unite(parent_ptr, pixel, pixel - width + 1, up_right & ~up)
 
 
 @triton.jit
@@ -96,7 +145,7 @@ def _find_root(parent_ptr, pixel, active):
 
 
 @triton.jit
-def _unite(parent_ptr, one, other, active):
+def unite(parent_ptr, one, other, active):
     """Hang the later of two roots below the earlier, until no thread came in between."""
     while tl.max(active.to(tl.int32), axis=0) > 0:
         one = _find_root(parent_ptr, one, active)

@@ -22,7 +22,7 @@ def hysteresis(low: Any, high: Any, connectivity: int) -> Any:
 def fill_holes(mask: Any, largest_px: int) -> Any:
     """Fill the holes of a batch ``(b, y, x)``."""
     regions, n_regions = _number(~mask, 1)
-    is_hole = torch.bincount(regions.flatten(), minlength=n_regions + 1) <= largest_px
+    is_hole = labelling.areas(regions, n_regions) <= largest_px
     for border in (regions[:, 0], regions[:, -1], regions[:, :, 0], regions[:, :, -1]):
         is_hole[border.flatten()] = False
     is_hole[0] = False
@@ -32,16 +32,11 @@ def fill_holes(mask: Any, largest_px: int) -> Any:
 def drop_small(mask: Any, least_px: int, connectivity: int) -> Any:
     """Drop the small regions of a batch ``(b, y, x)``."""
     regions, n_regions = _number(mask, connectivity)
-    stays = torch.bincount(regions.flatten(), minlength=n_regions + 1) >= least_px
+    stays = labelling.areas(regions, n_regions) >= least_px
     stays[0] = False
     return stays[regions]
 
 
 def _number(mask: Any, connectivity: int) -> tuple[Any, int]:
     """Return region numbers that go on from frame to frame, int64, and how many there are."""
-    labels, counts = labelling.label(mask, connectivity)
-    ends = torch.cumsum(counts, dim=0, dtype=torch.int64)
-    before = (ends - counts)[:, None, None]
-    # the size of the tables is known on the device only
-    n_regions = int(ends[-1]) if len(ends) else 0
-    return torch.where(labels > 0, labels + before, 0), n_regions
+    return labelling.number_on(*labelling.label(mask, connectivity))

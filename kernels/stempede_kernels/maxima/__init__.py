@@ -49,7 +49,7 @@ def h_maxima(
     Raises
     ------
     TypeError
-        If a dtype does not fit, or the arrays lie on a GPU.
+        If a dtype does not fit, or the arrays lie in different places.
     ValueError
         If shapes differ, a threshold is negative or NaN, or the connectivity is not 1 or 2.
 

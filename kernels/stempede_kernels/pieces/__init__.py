@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stempede_kernels.dispatch import implementation, run_on_frames
+from stempede_kernels.dispatch import function_for, run_on_frames
 
 __all__ = ["paint_parts", "separate", "whole_pieces"]
 
@@ -30,7 +30,7 @@ def whole_pieces(labels: Any, *, fill: bool = True) -> Any:
     Raises
     ------
     TypeError
-        If the labels are not integers, or lie on a GPU.
+        If the labels are not integers.
     ValueError
         If they have neither two nor three axes.
     """
@@ -57,7 +57,7 @@ def separate(labels: Any, least_px: int) -> Any:
     Raises
     ------
     TypeError
-        If the labels are not integers, or lie on a GPU.
+        If the labels are not integers.
     ValueError
         If they have neither two nor three axes.
     """
@@ -96,6 +96,7 @@ def paint_parts(
         If parts are not greater than all labels, or there is more than one block for some
         ``factor`` px.
     """
+    run = function_for(__name__, "paint_parts", labels)
     if labels.dtype != np.int32 or parts.dtype != np.int32:
         raise TypeError(f"labels and parts must be int32, found {labels.dtype} and {parts.dtype}")
     middles = labels[factor // 2 :: factor, factor // 2 :: factor]
@@ -107,7 +108,6 @@ def paint_parts(
     first = int(labels.max()) + 1
     if np.any((parts > 0) & (parts < first)):
         raise ValueError(f"parts must be 0 or at least {first}, above all labels")
-    run: Any = implementation(__name__, labels).paint_parts
     painted: NDArray[np.int32] = run(
         np.ascontiguousarray(labels), np.ascontiguousarray(parts), int(factor), first
     )

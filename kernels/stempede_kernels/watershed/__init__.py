@@ -36,7 +36,7 @@ def watershed(height: Any, markers: Any, mask: Any, connectivity: int = 1) -> An
     Raises
     ------
     TypeError
-        If a dtype does not fit, or the arrays lie on a GPU.
+        If a dtype does not fit, or the arrays lie in different places.
     ValueError
         If shapes differ or the connectivity is not 1 or 2.
 
