@@ -71,7 +71,7 @@ def test_tiles_say_what_the_whole_image_says(network, shape):
 
 def test_touching_particles_part_at_their_neck():
     depth = discs((40, 40, 20), (40, 76, 20), (75, 20, 9))
-    labels = part((depth > 0).astype(np.float32), depth, threshold=0.75, depth=0.18, least=0.75)
+    labels = part((depth > 0).astype(np.float32), depth, Cuts())
     assert labels.max() == 3
     assert labels[40, 40] != labels[40, 76] != 0
     assert labels[75, 20] not in (0, labels[40, 40])
@@ -80,7 +80,7 @@ def test_touching_particles_part_at_their_neck():
 
 def test_nothing_sure_is_no_particle():
     depth = discs((40, 40, 20))
-    assert not part(np.full_like(depth, 0.7), depth, threshold=0.75, depth=0.18, least=0.75).any()
+    assert not part(np.full_like(depth, 0.7), depth, Cuts()).any()
 
 
 def test_a_frame_is_brought_to_the_size_of_the_network():
@@ -122,7 +122,7 @@ def test_what_is_not_valid_is_no_particle(network):
     image = np.random.default_rng(6).normal(size=(64, 80)).astype(np.float32)
     valid = np.ones(image.shape, bool)
     valid[40:] = False
-    found = look_at(network, image, valid, 1.0, Cuts(threshold=0.01), "test")
+    found = look_at(network, image, valid, 1.0, Cuts(threshold=0.01))
     assert not found.labels[40:].any()
     assert not found.probability[40:].any()
 

@@ -45,7 +45,7 @@ def test_clear_particles_are_found_in_either_polarity(network, polarity):
     image, labels, _ = render(population, 0, 41)
     signed = image.astype(np.float32) * (-1 if polarity == "dark" else 1)
     valid = np.ones(image.shape, bool)
-    found = look(network, signed, valid, 24.0, Cuts(), "test")
+    found = look(network, signed, valid, 24.0, Cuts())
     mask, truth = found.labels > 0, labels > 0
     assert np.count_nonzero(mask & truth) > 0.75 * np.count_nonzero(mask | truth)
     assert abs(int(found.labels.max()) - int(labels.max())) <= 0.15 * labels.max()

@@ -199,7 +199,7 @@ def _show(drawn: list[_Drawn], folds: tuple[Fold, ...], out: Path) -> list[Path]
     for fold in folds:
         for k, answer in zip(fold.scored, fold.answers):
             one: Any = drawn[k]
-            found = looked(answer, one.factor, cuts, backend, "train unet")
+            found = looked(answer, one.factor, cuts)
             labels = at_full_size(found, one.image, one.valid, cuts.threshold, backend)
             path = folder / f"{one.name}.tif"
             tifffile.imwrite(path, labels.astype(np.uint16), compression="zlib")

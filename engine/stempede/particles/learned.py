@@ -68,22 +68,18 @@ class Look:
         Of the resampled frame.
     labels : (y, x) int32 array
         Particles, 1 ... n.
+    diameter_px : float
+        Typical diameter, frame pixels; NaN where there are no particles.
     """
 
     factor: float
     probability: Any
     distance: Any
     labels: Any
-
-    @property
-    def diameter_px(self) -> float:
-        """Typical diameter, frame pixels; NaN where there are no particles."""
-        return self.factor * typical_diameter_of(_host(self.labels))
+    diameter_px: float = np.nan
 
 
-def look(
-    network: Network, image: Any, valid: Any, diameter_px: float, cuts: Cuts, stage: str
-) -> Look:
+def look(network: Network, image: Any, valid: Any, diameter_px: float, cuts: Cuts) -> Look:
     """Return what the network says of a (y, x) frame, at the scale that suits it.
 
     Parameters
@@ -97,12 +93,10 @@ def look(
         What is known of the typical diameter; NaN if nothing: then as the network finds it,
         and again, as long as it finds larger ones.
     cuts : Cuts
-    stage : str
-        Whose traffic over the bus is counted.
     """
     wanted = model_diameter(network.card)
     factor = factor_for(diameter_px, wanted)
-    found = look_at(network, image, valid, factor, cuts, stage)
+    found = look_at(network, image, valid, factor, cuts)
     if np.isfinite(diameter_px):
         return found
     for _ in range(_MOST_LOOKS - 1):
@@ -111,48 +105,37 @@ def look(
         if better <= factor:
             break
         factor = better
-        found = look_at(network, image, valid, factor, cuts, stage)
+        found = look_at(network, image, valid, factor, cuts)
     return found
 
 
-def look_at(
-    network: Network, image: Any, valid: Any, factor: float, cuts: Cuts, stage: str
-) -> Look:
+def look_at(network: Network, image: Any, valid: Any, factor: float, cuts: Cuts) -> Look:
     """Return what the network says of a (y, x) frame, one in ``factor`` pixels looked at."""
     backend = network.backend
     xp = backend.xp
     seen, known = resampled(image, valid, factor, backend)
     answer = in_tiles(network, standardised(seen, known, xp))
     answer["probability"] *= known
-    return looked(answer, factor, cuts, backend, stage)
+    return looked(answer, factor, cuts, xp)
 
 
-def looked(
-    answer: Mapping[str, Any], factor: float, cuts: Cuts, backend: Backend, stage: str
-) -> Look:
+def looked(answer: Mapping[str, Any], factor: float, cuts: Cuts, xp: Any = np) -> Look:
     """Cut a network's answer to a resampled frame into particles."""
-    labels = backend.through_host(
-        stage,
-        part,
-        answer["probability"],
-        answer["distance"],
-        threshold=cuts.threshold,
-        depth=cuts.depth,
-        least=cuts.least,
-    )
-    return Look(factor, answer["probability"], answer["distance"], labels)
+    labels = part(answer["probability"], answer["distance"], cuts, xp)
+    diameter_px = factor * typical_diameter_of(labels, xp)
+    return Look(factor, answer["probability"], answer["distance"], labels, diameter_px)
 
 
-def typical_diameter_of(labels: np.ndarray) -> float:
+def typical_diameter_of(labels: Any, xp: Any = np) -> float:
     """Return the diameter such that half of what (y, x) labels cover lies in smaller particles.
 
     NaN where there are none.
     """
-    ranked = np.sort(np.bincount(labels.ravel())[1:])
-    covered = np.cumsum(ranked)
+    ranked = xp.sort(xp.bincount(labels.ravel())[1:])
+    covered = xp.cumsum(ranked)
     if not len(ranked) or not covered[-1]:
         return float("nan")
-    typical = ranked[np.searchsorted(covered, covered[-1] / 2)]
+    typical = int(ranked[int(xp.sum(covered < covered[-1] / 2))])
     return float(2 * np.sqrt(typical / np.pi))
 
 
@@ -274,27 +257,24 @@ def _ramp(starts: np.ndarray, tile: int, side: int, overlap: int) -> list[np.nda
     return found
 
 
-def part(
-    probability: np.ndarray, depth_px: np.ndarray, *, threshold: float, depth: float, least: float
-) -> np.ndarray:
+def part(probability: Any, depth_px: Any, cuts: Cuts, xp: Any = np) -> Any:
     """Return (y, x) int32 labels of particles: basins of the distance within the mask.
 
     Parameters
     ----------
     probability, depth_px : (y, x) float32 arrays
         What the network says.
-    threshold, depth, least : float
-        See ``Cuts``.
+    cuts : Cuts
     """
-    mask = probability >= np.float32(threshold)
+    mask = probability >= np.float32(cuts.threshold)
     if not mask.any():
-        return np.zeros(mask.shape, np.int32)
-    depth_px = np.where(mask, depth_px, 0).astype(np.float32)
-    markers, _ = label_h_maxima(depth_px, least, mask, h_relative=depth)
+        return xp.zeros(mask.shape, np.int32)
+    depth_px = xp.where(mask, depth_px, 0).astype(np.float32)
+    markers, _ = label_h_maxima(depth_px, cuts.least, mask, h_relative=cuts.depth)
     basins = watershed(-depth_px, markers, mask)
-    areas = np.bincount(basins.ravel())
+    areas = xp.bincount(basins.ravel())
     areas[0] = 0
-    large = np.where(areas >= _SMALLEST_PX, np.arange(len(areas)), 0).astype(np.int32)
+    large = xp.where(areas >= _SMALLEST_PX, xp.arange(len(areas)), 0).astype(np.int32)
     return renumber(whole_pieces(large[basins]))[0]
 
 
@@ -332,7 +312,3 @@ def full_probability(found: Look, shape: tuple[int, int], xp: Any = np) -> Any:
 def _grown(labels: Any, backend: Backend) -> Any:
     """Return labels grown by one pixel over the background."""
     return backend.xp.where(labels > 0, labels, backend.ndimage.maximum_filter(labels, 3))
-
-
-def _host(array: Any) -> np.ndarray:
-    return np.asarray(array.get() if hasattr(array, "get") else array)

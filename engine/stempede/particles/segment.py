@@ -150,7 +150,7 @@ class Segment:
     def _refined(self, view: View, image: Any, valid: Any, backend: Backend) -> Any:
         labels = half_height(view, image, valid, backend, 0.5 * self.threshold_scale)
         least_px = SMALLEST_PX * view.factor**2
-        return backend.through_host(self.name, pieces, labels, least_px=least_px)
+        return pieces(labels, least_px)
 
     def _by_network(self, batch: Batch) -> Batch:
         backend, xp = batch.backend, batch.backend.xp
@@ -163,7 +163,7 @@ class Segment:
         scales = np.full(len(batch), np.nan)
         for k, (image, valid) in enumerate(zip(batch.images, batch.maps["valid"])):
             guess = self.diameter_px or self._diameter(image, valid, backend)
-            found = look(network, image, valid, guess, cuts, self.name)
+            found = look(network, image, valid, guess, cuts)
             if self.refine and found.factor >= 1:
                 regions[k] = self._refined(view_of(found, image, xp), image, valid, backend)
             else:
@@ -195,7 +195,7 @@ class Segment:
         return labels.astype(xp.int32), scale
 
 
-def pieces(regions: np.ndarray, least_px: int) -> np.ndarray:
+def pieces(regions: Any, least_px: int) -> Any:
     """Return (y, x) int32 regions, one for each piece of those given that lies apart.
 
     Particles that touched in the view may part where they are drawn. A piece below

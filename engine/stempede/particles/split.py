@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,10 +69,7 @@ class Split:
         Regions of a network, which has a map ``probability``, are parted already and stay.
         """
         if "probability" in batch.maps:
-            regions = batch.maps["regions"]
-            return batch.with_(
-                maps={"labels": batch.backend.through_host(self.name, in_order, regions)}
-            )
+            return batch.with_(maps={"labels": in_order(batch.maps["regions"])})
         scales = np.nan_to_num(batch.tables["frames"]["scale_px"], nan=1.0)
         labels = batch.backend.through_host(
             self.name,
@@ -90,9 +87,9 @@ class Split:
         return batch.with_(maps={"labels": labels})
 
 
-def in_order(regions: np.ndarray) -> np.ndarray:
+def in_order(regions: Any) -> Any:
     """Return (b, y, x) int32 regions, each one piece without holes, numbered in raster order."""
-    return np.stack([renumber(whole_pieces(frame))[0] for frame in regions])
+    return renumber(whole_pieces(regions))[0]
 
 
 def split_regions(
