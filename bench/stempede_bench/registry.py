@@ -29,7 +29,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "codecs": "stempede_bench.cases.reading:Codecs",
         "tiff": "stempede_bench.cases.reading:Tiff",
     },
-    "models": {"shape-network": "stempede_bench.cases.models:ShapeNetwork"},
+    "models": {
+        "shape-network": "stempede_bench.cases.models:ShapeNetwork",
+        "unet": "stempede_bench.cases.models:UNetwork",
+        "denoise": "stempede_bench.cases.models:DenoiseNetwork",
+    },
     "session": {"session": "stempede_bench.cases.session:Session"},
 }
 

@@ -75,6 +75,27 @@ def test_answers_do_not_depend_on_batches(tmp_path):
         np.testing.assert_array_equal(found["top"], stack.max(axis=(1, 2)))
 
 
+class Counting(torch.nn.Module):
+    """Says how often it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        return {"calls": torch.full((x.shape[0],), self.calls)}
+
+
+def test_a_network_has_run_before_its_first_images(tmp_path, monkeypatch):
+    # the calls of a module without parameters are kept in the file's own attribute
+    monkeypatch.setattr(sys.modules[__name__], "scripted", lambda _: torch.jit.script(Counting()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = load(write(tmp_path))
+    assert network(images(3))["calls"].tolist() == [3, 3, 3]
+
+
 def test_no_images_give_no_rows(tmp_path):
     found = load(write(tmp_path))(images()[:0])
     assert found["rows"].shape == (0, 5)
