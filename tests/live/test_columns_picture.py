@@ -50,7 +50,7 @@ def colour(shown: np.ndarray) -> float:
 def test_octahedra_are_drawn_over_the_columns(measured) -> None:
     results, facts, columns = measured
     uri, words = picture(results, facts, 0, None)
-    assert uri.startswith("data:image/png;base64,")
+    assert uri.startswith("data:image/jpeg;base64,")
     accepted = int(columns["accepted"].sum())
     assert words == f"frame 0: {accepted} of {len(columns)} columns accepted"
     assert colour(pixels(uri)) > 0.05

@@ -28,6 +28,8 @@ PICTURES = 24
 """Pictures that are kept."""
 ROWS = 300
 """Frames that the table lists: the newest."""
+TILTS = ("frame", "pb_y_px", "pb_x_px", "tilt_deg", "staggered_tilt_deg")
+"""Fields of ``octahedra`` that are drawn."""
 POINTS = 1200
 """Points of a curve, beyond which it is thinned."""
 
@@ -207,7 +209,7 @@ class Board:
         found = None
         if self._results is not None and frame is not None and self.tally is not None:
             number = self.tally.part_of(frame)
-            found = None if number is None else self._results.read_part("octahedra", number)
+            found = None if number is None else self._results.read_part("octahedra", number, TILTS)
         if found is None:
             return {name: np.zeros(0) for name in ("y", "x", "radius", "tilt")}
         here = (found["frame"] == frame) & np.isfinite(found["tilt_deg"])

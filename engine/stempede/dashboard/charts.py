@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from stempede.dashboard.board import Board
-from stempede.dashboard.style import BLUE, GREY, ORANGE, SKY
+from stempede.dashboard.style import BLUE, GREY, ORANGE, SKY, TILT_RANGE_DEG
 
 HEIGHT_PX = 250
-TILT_RANGE_DEG = 15
 CARD = {"flex": "1 1 22rem", "min-width": "min(100%, 18rem)"}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,8 +19,11 @@ if TYPE_CHECKING:
     from stempede.report.folder import Columns
 
 SIDE_PX = 760
-SHARE = 30
-"""Pictures of a page's worth: keeps one below about 120 kB."""
+QUALITY = 50
+"""Of JPEG: a picture takes 50 to 150 kB."""
+PARTICLES = ("frame", "label", "accepted")
+COLUMNS = "frame crystal accepted i j y_px x_px species state reject_reason".split()
+OCTAHEDRA = "frame crystal i j pb_y_px pb_x_px staggered_tilt_deg".split()
 
 
 def picture(
@@ -44,32 +45,36 @@ def picture(
     shape = (int(facts["height_px"]), int(facts["width_px"]))
     record = FrameRecord(frame, str(facts["source"]), int(facts["page"]), shape, "")
     try:
-        image = SourceReader(signal)(record).astype(np.float32)
+        image = SourceReader(signal)(record)
     except (StempedeError, OSError, ValueError, RuntimeError) as error:
         return "", f"frame {frame} cannot be shown: {str(error)[:200]}"
     if facts["state"] != "measured":
-        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: not measured, see the problems"
-    columns = results.read_part("columns", part) if part is not None else None
+        return _plain(image), f"frame {frame}: not measured, see the problems"
+    columns = results.read_part("columns", part, COLUMNS) if part is not None else None
     if columns is not None:
         return _columns(results, image, columns, frame, part)
     return _particles(results, image, frame, part, facts)
 
 
-def _plain(image: np.ndarray) -> np.ndarray:
+def _packed(rgb: np.ndarray) -> str:
+    return jpeg_uri(rgb, qualities=(QUALITY,))
+
+
+def _plain(image: np.ndarray) -> str:
     small, _ = fit(image, SIDE_PX)
-    return np.repeat(grey(small)[..., None], 3, axis=2)
+    return _packed(np.repeat(grey(small)[..., None], 3, axis=2))
 
 
 def _particles(
     results: Results, image: np.ndarray, frame: int, part: int | None, facts: Mapping[str, Any]
 ) -> tuple[str, str]:
-    particles = None if part is None else results.read_part("particles", part)
+    particles = None if part is None else results.read_part("particles", part, PARTICLES)
     try:
         labels = results.maps.read("labels", frame)
     except StempedeError:
         labels = None
     if particles is None or labels is None or labels.shape != image.shape:
-        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: outlines were not kept"
+        return _plain(image), f"frame {frame}: outlines were not kept"
     mine = particles["frame"] == frame
     accepted = particles["accepted"][mine]
     regions = Regions(labels, particles["label"][mine], accepted)
@@ -77,28 +82,23 @@ def _particles(
     known = size is not None and math.isfinite(size)
     drawn = overlay(image, regions, pixel_size_nm=size if known else None, max_side_px=SIDE_PX)
     words = f"frame {frame}: {int(accepted.sum())} of {len(accepted)} regions accepted (teal)"
-    return jpeg_uri(drawn, SHARE), words
+    return _packed(drawn), words
 
 
 def _columns(
     results: Results, image: np.ndarray, columns: Any, frame: int, part: int | None
 ) -> tuple[str, str]:
-    from stempede.report import figures
-    from stempede.report.dots.network import draw_network
+    from stempede.dashboard.network import network_picture
 
-    octahedra = None if part is None else results.read_part("octahedra", part)
+    octahedra = None if part is None else results.read_part("octahedra", part, OCTAHEDRA)
     if octahedra is None:
-        return jpeg_uri(_plain(image), SHARE), f"frame {frame}: no octahedra"
+        return _plain(image), f"frame {frame}: no octahedra"
     accepted = columns["accepted"][columns["frame"] == frame]
     words = f"frame {frame}: {int(accepted.sum())} of {len(accepted)} columns accepted"
     there, network = _largest_crystal(columns, octahedra, frame)
     if not len(there):
-        return jpeg_uri(_plain(image), SHARE), words
-    whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
-    sink = io.BytesIO()
-    with figures.styled():
-        draw_network(image, there, network, whole).savefig(sink, dpi=110, format="png")
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode("ascii"), words
+        return _plain(image), words
+    return _packed(network_picture(image, there, network, SIDE_PX)), words
 
 
 def _largest_crystal(columns: Any, octahedra: Any, frame: int) -> tuple[Columns, Columns]:

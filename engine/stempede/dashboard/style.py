@@ -39,3 +39,5 @@ td { padding: 2px 10px 2px 0; vertical-align: top; overflow-wrap: anywhere; }
 """
 
 BLUE, SKY, ORANGE, GREEN, GREY = "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#57606a"
+TILT_RANGE_DEG = 15
+"""Tilts beyond it have the last colours."""

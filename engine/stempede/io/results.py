@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +214,15 @@ class Results:
             return found.take(np.argsort(found["frame"], kind="stable"))
         return found
 
-    def read_part(self, table: str, chunk: int) -> Table | None:
+    def read_part(self, table: str, chunk: int, names: Iterable[str] = ()) -> Table | None:
         """Return the rows of one chunk, None where it has not been measured.
+
+        Parameters
+        ----------
+        table : str
+        chunk : int
+        names : iterable of str
+            Fields to read, all by default; those that the part lacks are passed over.
 
         Raises
         ------
@@ -227,7 +234,8 @@ class Results:
 
         path = self.path / table / f"part-{chunk:05d}.parquet"
         try:
-            arrow = pq.read_table(path)
+            with pq.ParquetFile(path) as part:
+                arrow = part.read(list(names) or None)
         except FileNotFoundError:
             return None
         except (pa.ArrowException, OSError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stempede.live.stopping import Estimate, Goal, Running, Verdict, judge, judge_difference
-from stempede.live.tilts import core_shell, oriented_tilts
+from stempede.live.tilts import TILT_FIELDS, core_shell, oriented_tilts
 from stempede.tables import Table
 
 FACTS = (
@@ -23,6 +23,8 @@ FACTS = (
     "saturated_fraction unevenness streaks dose_e_per_A2 cumulative_dose_e_per_A2"
 ).split()
 """Fields of ``frames`` that are kept of each frame."""
+
+PROBLEM = ("frame", "stage", "reason", "source")
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,18 @@ class Tally:
 
     def add(self, number: int) -> list[int]:
         """Take the part of one chunk, which replaces what it said before."""
-        frames = self.results.read_part("frames", number)
+        frames = self.results.read_part("frames", number, FACTS)
         if frames is None:
             return []
-        items = self.results.read_part(self._items, number)
-        problems = self.results.read_part("problems", number)
+        name = self._items
+        items = self.results.read_part(name, number, _fields(name, self.size))
+        problems = self.results.read_part("problems", number, PROBLEM)
         mine = set(frames["frame"].tolist())
         again = set(self._parts.get(number, ())) | (mine & set(self.frames))
         self._parts[number] = tuple(sorted(mine))
         self.problems = [p for p in self.problems if p["frame"] not in mine]
         if problems is not None:
-            self.problems += _rows(problems, ("frame", "stage", "reason", "source"))
+            self.problems += _rows(problems, PROBLEM)
         for frame in again - mine:
             self.frames.pop(frame, None)
         for seen in _seen(frames, items, self.size):
@@ -262,6 +265,13 @@ def _seen(frames: Table, items: Table | None, size: str) -> list[Seen]:
             unit, x, w = _sizes(items, facts["frame"], size)
         found.append(Seen(facts, x, w, unit))
     return found
+
+
+def _fields(items: str, size: str) -> tuple[str, ...]:
+    """Return the fields of particles or octahedra that are read."""
+    if items == "octahedra":
+        return TILT_FIELDS
+    return ("frame", "accepted", "weight", f"{size}_nm", f"{size}_px")
 
 
 def _sizes(particles: Table, frame: int, size: str) -> tuple[str, np.ndarray, np.ndarray]:

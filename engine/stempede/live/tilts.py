@@ -23,6 +23,8 @@ LEAST_Z = 3.0
 """Their mean over its error, below which they do not."""
 SHARED = 1.4
 """The error of a mean of staggered tilts over that of sites without common columns, at most."""
+TILT_FIELDS = ("frame", "crystal", "domain", "i", "staggered_tilt_deg", "se_tilt_deg")
+"""Of ``octahedra``, what orienting them takes."""
 CONTRAST = "oriented_core_minus_shell_deg"
 
 
@@ -42,8 +44,7 @@ def oriented_tilts(octahedra: Table, frame: int) -> np.ndarray:
     """
     here = octahedra["frame"] == frame
     here &= np.isfinite(octahedra["staggered_tilt_deg"]) & np.isfinite(octahedra["se_tilt_deg"])
-    names = ("crystal", "domain", "i", "staggered_tilt_deg", "se_tilt_deg")
-    crystal, domain, i, tilt, se = (octahedra[name][here] for name in names)
+    crystal, domain, i, tilt, se = (octahedra[name][here] for name in TILT_FIELDS[1:])
     found = [np.zeros(0)]
     for part in {*zip(crystal.tolist(), domain.tolist(), strict=True)}:
         mine = (crystal == part[0]) & (domain == part[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,9 @@ def fit(image: np.ndarray, max_side_px: int = MAX_SIDE_PX) -> tuple[np.ndarray, 
 
     height, width = image.shape
     scale = min(1.0, max_side_px / height, max_side_px / width)
-    pixels = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+    pixels = image.astype(np.float32)
+    if image.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels, copy=False, posinf=0.0, neginf=0.0)
     if scale == 1.0:
         return pixels, scale
     h, w = (max(1, round(side * scale)) for side in image.shape)
@@ -105,12 +108,15 @@ def grey(image: np.ndarray) -> np.ndarray:
     return stretched
 
 
-def jpeg_uri(rgb: np.ndarray, share: int = 1) -> str:
-    """Return a JPEG as a data URI, its quality low enough for ``share`` of them on a page."""
+def jpeg_uri(rgb: np.ndarray, share: int = 1, qualities: Sequence[int] = (82, 68, 50, 30)) -> str:
+    """Return a JPEG as a data URI, of the first quality that lets a page hold ``share`` of them.
+
+    Where none does it has the last one.
+    """
     from PIL import Image
 
     picture: Any = Image.fromarray(rgb)
-    for quality in (82, 68, 50, 30):
+    for quality in qualities:
         buffer = io.BytesIO()
         picture.save(buffer, format="JPEG", quality=quality, subsampling=0)
         if buffer.tell() <= _MAX_BYTES // max(1, share):

@@ -13,6 +13,8 @@ from stempede.report.overlays import grey
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "viridis"
 SPECIES = (style.VERMILION, style.ORANGE, style.SKY, style.GREEN, style.PURPLE)
+HIDDEN = "hidden by its neighbours"
+"""Why a column of the lattice is no find."""
 _SIDE = 5.6
 _MARGIN = 0.6
 """Room around a crystal, in lattice vectors."""
@@ -43,7 +45,7 @@ def draw_network(image: np.ndarray, columns: Columns, octahedra: Columns, view: 
 
     figure, axes = _picture(image, view)
     tilt = np.asarray(octahedra["staggered_tilt_deg"], float)
-    squares = _squares(columns, octahedra)
+    squares = squares_of(columns, octahedra)
     known = np.isfinite(tilt)
     bound = _bound(tilt)
     drawn = PolyCollection(
@@ -99,7 +101,7 @@ def _bound(values: np.ndarray) -> float:
     return float(np.ceil(top / step) * step)
 
 
-def _squares(columns: Columns, octahedra: Columns) -> list[np.ndarray]:
+def squares_of(columns: Columns, octahedra: Columns) -> list[np.ndarray]:
     """Return one (4, 2) polygon (x, y) per octahedron: its X, or where they would be.
 
     A corner whose X was not seen is set opposite the one that was, or along the lattice.
@@ -149,9 +151,7 @@ def _dots(axes: Any, columns: Columns) -> None:
         here = accepted & inferred
         axes.plot(x[here], y[here], "o", mfc="none", mec="white", ms=4, mew=0.8, label="inferred")
     # a column drowned by brighter ones stands where the lattice says: no find to be judged
-    hidden = np.array(
-        [r == "hidden by its neighbours" for r in columns.text("reject_reason")], bool
-    )
+    hidden = np.array([reason == HIDDEN for reason in columns.text("reject_reason")], bool)
     here = ~accepted & ~hidden & np.isfinite(x)
     if here.any():
         axes.plot(x[here], y[here], "x", color=style.PURPLE, ms=3.5, mew=0.8, label="set aside")
