@@ -359,8 +359,11 @@ GROUPS = Schema(
         _s("feature"),
         _f("mean", "", "edge-weighted"),
         _f("sd", "", "edge-weighted"),
-        _f("ci_low", "", "95 %, units as clusters; null: not available"),
+        _f("ci_low", "", "95 % of the mean, units as clusters; null: not available"),
         _f("ci_high"),
+        _f("median", "", "edge-weighted, as are the quartiles"),
+        _f("quartile_low"),
+        _f("quartile_high"),
     ),
 )
 

@@ -57,6 +57,8 @@ def test_known_groups_are_found_and_numbered_by_size(four):
     assert np.all(area["fraction_ci_low"] < area["fraction"])
     assert np.all((area["ci_low"] < area["mean"]) & (area["mean"] < area["ci_high"]))
     assert area["n"].tolist() == counts.tolist()
+    assert np.all(area["quartile_low"] < area["median"])
+    assert np.all(area["median"] < area["quartile_high"])
     assert "orientation_deg" not in set(groups["feature"])
 
 

@@ -17,6 +17,8 @@ from stempede.report.sketch import Sketch
 from stempede.report.style import MUTED
 
 _MOST_RIDGES = 12
+# whose means say little: p of a cuboid runs to its bound
+_SKEWED = ("p", "d", "l_ratio")
 
 
 def groups(grouped: Grouped, sketch: Sketch) -> Html | None:
@@ -64,7 +66,7 @@ def _what(grouped: Grouped) -> str:
 
 
 def _table(grouped: Grouped) -> Html:
-    """Return the table of groups: size with its interval, and the means that describe a shape."""
+    """Return the table of groups: size with its interval, and what describes a shape."""
     rows = grouped.found.run.columns("groups").rows()
     by_key = {(int(r["group"]), str(r["feature"])): r for r in rows}
     summary = grouped.found.headline
@@ -78,14 +80,16 @@ def _table(grouped: Grouped) -> Html:
         line: list[Any] = [_named(group), group.n, group.n_frames]
         line.append(span(group.share.low, group.share.high, "", 100))
         for feature, _ in shown:
-            line.append(_mean(by_key.get((group.number, feature))))
+            described = _median if feature in _SKEWED else _mean
+            line.append(described(by_key.get((group.number, feature))))
         lines.append(line)
     heads = ["group", "particles", "frames", "95 % CI of the share, %", *(t for _, t in shown)]
     return table(
         heads,
         lines,
         caption="Mean ± standard deviation of each group, with the 95 % CI of the mean where there "
-        "are enough frames. Every feature is in groups/*.parquet.",
+        "are enough frames; of p, d and L, which have long tails, median and quartiles. Every "
+        "feature is in groups/*.parquet.",
         sortable=True,
     )
 
@@ -105,6 +109,14 @@ def _mean(row: dict[str, Any] | None) -> Html | str:
     if not np.isfinite(low):
         return main
     return tag("span", main, tag("br"), tag("small", span(low, high), class_="sub"))
+
+
+def _median(row: dict[str, Any] | None) -> Html | str:
+    middle = float(row.get("median", np.nan)) if row else np.nan
+    if row is None or not np.isfinite(middle):
+        return _mean(row)
+    quartiles = span(float(row["quartile_low"]), float(row["quartile_high"]))
+    return tag("span", f"{middle:.3g}", tag("br"), tag("small", quartiles, class_="sub"))
 
 
 def _ridges(grouped: Grouped, sketch: Sketch) -> Html:
