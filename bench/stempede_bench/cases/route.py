@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from stempede_bench import peers
 from stempede_bench.contract import Case, Contender, DisagreementError, Work
 from stempede_bench.inputs import particles, simulated
 
@@ -143,6 +142,8 @@ class Route(Case):
 
     def contenders(self) -> tuple[Contender, ...]:
         """Return our route and the chains, all from the same counts."""
+        from stempede_bench import peers
+
         images, frames = simulated(self.scene)[0], range(self.scene.batch)
         chains = [Contender("scikit-image chain", _chain(images, peers.segment))]
         if find_spec("cv2") is not None:
@@ -166,6 +167,8 @@ class Route(Case):
 
 def _chain(images: np.ndarray, segment: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Any]:
     """Return a peer's whole work: labels, then scikit-image's feature table."""
+    # here, since a machine with a device may lack the libraries of the peers
+    from stempede_bench import peers
 
     def work() -> np.ndarray:
         found = [segment(image) for image in images]
