@@ -212,13 +212,15 @@ def _search(image: Any, valid: Any, look: Look, stage: str, backend: Backend) ->
     particles are well resolved and the last step has shown little more of them.
     """
     best, best_score, last, fell, lost, support = 0, 0.0, 0.0, False, 0, 0.0
+    whole: View | None = None
     for factor in look.factors:
         if min(image.shape) < 16 * factor and factor > look.factors[-1]:
             continue
-        score, radius, seen = _judge(image, valid, factor, look, stage, backend)
-        support = seen or support
+        views, score, radius = _judge(image, valid, factor, look, stage, backend)
+        support = max(v.support for v in views) or support
         if not best or score > best_score * (FINER_GAIN if fell else 1.0):
             best, best_score, fell = factor, score, False
+            whole = views[0] if len(views) == 1 else None
         else:
             fell = True
         lost = lost + 1 if score < GIVE_UP * best_score else 0
@@ -227,19 +229,18 @@ def _search(image: Any, valid: Any, look: Look, stage: str, backend: Backend) ->
         if lost == 2 or settled:
             break
         last = score * factor
-    return view_through(image, valid, best, look.sharp, stage, backend), support
+    return whole or view_through(image, valid, best, look.sharp, stage, backend), support
 
 
 def _judge(
     image: Any, valid: Any, factor: int, look: Look, stage: str, backend: Backend
-) -> tuple[float, float, float]:
-    """Return score, for the whole frame, typical radius in blocks and support of a view."""
+) -> tuple[list[View], float, float]:
+    """Return views of the frame or its tiles, score for the frame, typical radius in blocks."""
     tiles = sample_tiles(image.shape, factor)
     views = [view_through(image[t], valid[t], factor, look.sharp, stage, backend) for t in tiles]
     covered = sum(image[t].size for t in tiles)
     score = sum(v.score(look.clear, look.full) for v in views) * image.size / covered
-    radius = float(np.median([v.radius for v in views]))
-    return score, radius, max(v.support for v in views)
+    return views, score, float(np.median([v.radius for v in views]))
 
 
 def view_through(
