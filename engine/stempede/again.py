@@ -1,5 +1,8 @@
 """Reductions, and the few frames that some of them measure again with parameters changed.
 
+A reduction sees the frames numbered as the source lists them, whatever numbers they have in the
+run: a session that was watched gives what it gives offline.
+
 The tables of a variation lie in ``RUN/again/<reduction>/<variation>`` like those of a run, so
 that a killed run goes on with them and a changed list of exclusions needs none of them anew.
 """
@@ -12,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from stempede.backend import Backend, one_order_of_sums
 from stempede.chunk import Chunk, Measuring
 from stempede.errors import ResultsError
@@ -21,17 +26,59 @@ from stempede.recipe import Recipe
 from stempede.schedule import run_chunks
 from stempede.series import units, wants_series
 from stempede.stage import Again, OnDevice, Remeasuring, door
-from stempede.tables import Table
+from stempede.tables import MISSING, Table
 
 log = logging.getLogger("stempede")
 
 FOLDER = "again"
 
 
+class SourceOrder:
+    """Numbers of frames in the run, and their places in its source.
+
+    Parameters
+    ----------
+    frames : Frames
+        Of the run, as its source lists them.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self._numbers = np.array([r.frame for r in frames.records], np.int64)
+        self._is_same = bool((np.diff(self._numbers) > 0).all())
+        self._places = np.empty(1 + int(self._numbers.max(initial=-1)), np.int64)
+        self._places[self._numbers] = np.arange(len(self._numbers))
+
+    def placed(self, table: Table) -> Table:
+        """Return a table with places for numbers, in their order."""
+        if self._is_same or "frame" not in table.schema.names:
+            return table
+        found = _replaced(table, self._places)
+        return found.take(np.argsort(found["frame"], kind="stable"))
+
+    def numbered(self, table: Table) -> Table:
+        """Return a table with numbers for places."""
+        if self._is_same or "frame" not in table.schema.names:
+            return table
+        return _replaced(table, self._numbers)
+
+    def chosen(self, wanted: Again) -> Again:
+        """Return a choice of places as one of numbers."""
+        if self._is_same:
+            return wanted
+        return replace(wanted, frames=tuple(self._numbers[list(wanted.frames)].tolist()))
+
+
+def _replaced(table: Table, by: np.ndarray) -> Table:
+    """Return a table with other frame numbers; rows that are of no frame stay so."""
+    frame = table["frame"]
+    return table.with_columns({"frame": np.where(frame == MISSING, MISSING, by[frame])})
+
+
 def reduced(
     reductions: Iterable[Any],
     read: Callable[[str], Table],
     again: Callable[[Again, str], dict[str, Table]],
+    order: SourceOrder,
     backend: Backend,
 ) -> Iterator[dict[str, Table]]:
     """Yield what each reduction makes of the tables of a run.
@@ -43,6 +90,7 @@ def reduced(
         Returns a table of the run by name.
     again : callable
         Measures what a ``Remeasuring`` reduction of that name asks for.
+    order : SourceOrder
     backend : Backend
         Of the run, for reductions that are ``OnDevice``.
 
@@ -52,9 +100,11 @@ def reduced(
         A reduction failed; everything measured is kept.
     """
     for reduction in reductions:
-        tables = {name: read(name) for name in reduction.reads}
+        tables = {name: order.placed(read(name)) for name in reduction.reads}
         if isinstance(reduction, Remeasuring):
-            tables |= again(reduction.again(tables), str(reduction.name))  # type: ignore[attr-defined]
+            wanted = order.chosen(reduction.again(tables))
+            found = again(wanted, str(reduction.name))  # type: ignore[attr-defined]
+            tables |= {name: order.placed(table) for name, table in found.items()}
         try:
             on_device = isinstance(reduction, OnDevice)
             with one_order_of_sums():
@@ -64,7 +114,7 @@ def reduced(
                 f"all frames are measured, but '{reduction.name}' failed "
                 f"({type(error).__name__}: {error}); correct it, then resume"
             ) from error
-        yield made
+        yield {name: order.numbered(table) for name, table in made.items()}
 
 
 def measure_again(

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stempede.again import measure_again, reduced
+from stempede.again import SourceOrder, measure_again, reduced
 from stempede.backend import DEVICES, Backend
 from stempede.chunk import Chunk, Measuring
 from stempede.curate import curate, read_exclusions
@@ -363,7 +363,8 @@ class Session:
             )
 
         backend = Backend.choose(run["device"].partition(" ")[0])
-        for made in reduced(self.recipe.of_kind("reduce"), results.read, again, backend):
+        order, reductions = SourceOrder(self.frames), self.recipe.of_kind("reduce")
+        for made in reduced(reductions, results.read, again, order, backend):
             for name, table in made.items():
                 whole = name in self.pipeline.tables
                 results.write_table(name, table, run["chunks"] if whole else ())

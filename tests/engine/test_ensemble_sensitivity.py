@@ -41,16 +41,6 @@ def test_a_sample_gets_at_most_twenty_frames_whatever_else_is_there():
     assert len(chosen_frames(frames_of([]), seed=0)) == 0
 
 
-def test_the_choice_is_of_files_whatever_their_numbers():
-    n = 50
-    source = np.array([f"frame_{k:02d}.tif" for k in range(n)], dtype=np.dtypes.StringDType())
-    offline = frames_of(["a"] * n).with_columns({"source": source})
-    mixed = np.random.default_rng(1).permutation(n)
-    live = offline.with_columns({"source": source[mixed]})
-    chosen = {str(s) for s in source[chosen_frames(offline, seed=3)]}
-    assert {str(s) for s in source[mixed][chosen_frames(live, seed=3)]} == chosen
-
-
 def test_the_shift_is_paired_over_frames():
     rng = np.random.default_rng(0)
     frames = frames_of(["a"] * 10)

@@ -77,23 +77,13 @@ def assert_as_offline(live: Path, other: Session) -> None:
     number = {n: keys["offline"][key] for key, n in keys["live"].items()} | {MISSING: MISSING}
     for name in results.tables():
         a, b = results.read(name), other.results.read(name)
-        assert a.schema == b.schema, name
         if "frame" in a.schema.names:
             renumbered = np.array([number[n] for n in a["frame"].tolist()], np.int64)
             a = a.with_columns({"frame": renumbered})
-            after = np.where(renumbered == MISSING, len(number), renumbered)
-            a = a.take(np.argsort(after, kind="stable"))
-            of_frames = renumbered[np.argsort(after, kind="stable")] != MISSING
-        else:
-            of_frames = np.zeros(len(a), bool)
-        for field in a.schema.names:
-            what = f"{name}.{field}"
-            np.testing.assert_array_equal(a[field][of_frames], b[field][of_frames], err_msg=what)
-            if a[field].dtype.kind == "f":
-                # sums over frames, in another order
-                np.testing.assert_allclose(a[field], b[field], rtol=1e-9, err_msg=what)
-            else:
-                np.testing.assert_array_equal(a[field], b[field], err_msg=what)
+            if len(list((live / name).glob("part-*"))) > 1:
+                # what is written chunk by chunk is read by number
+                a = a.take(np.argsort(renumbered, kind="stable"))
+        tiny.assert_same(a, b)
 
 
 class Running:

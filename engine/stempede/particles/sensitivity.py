@@ -128,18 +128,11 @@ def chosen_frames(frames: Table, seed: int, most: int = MOST_FRAMES) -> np.ndarr
     measured = frames.take(np.asarray(frames["state"] == "measured"))
     picked = []
     for sample in sorted({str(s) for s in measured["sample"]}):
-        numbers = _by_source(measured.take(np.asarray(measured["sample"] == sample)))
+        numbers = np.sort(measured["frame"][measured["sample"] == sample])
         name = np.frombuffer(sample.encode(), dtype=np.uint8).tolist()
         order = np.random.default_rng([seed, *name]).permutation(len(numbers))
         picked.append(numbers[order[:most]])
     return np.sort(np.concatenate(picked)) if picked else np.zeros(0, dtype=np.int64)
-
-
-def _by_source(frames: Table) -> np.ndarray:
-    """Return frame numbers in an order that does not depend on them: they may come as they came."""
-    names = ("source", "page", "frame")
-    rows = sorted(zip(*(frames[name].tolist() for name in names), strict=True))
-    return np.array([frame for *_, frame in rows], dtype=np.int64)
 
 
 def sensitivity(measured: Mapping[float, Table], frames: Table, size: str) -> Table:
