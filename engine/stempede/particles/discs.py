@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stempede.particles.blocks import Blocks, extreme
+from stempede_kernels.circles import edges_on, vote
 from stempede_kernels.smooth import box_mean
 
 # radii looked for; smaller ones are found by any few edges
-SMALLEST, LARGEST, STEP = 6.0, 16.0, 1.12
+SMALLEST, LARGEST = 6.0, 16.0
+RADII = np.array([SMALLEST * 1.12**k for k in range(9)])
 # an edge faces the centre within 25 degrees, and lies within this share of the radius
 FACING, NEAR = 0.9, 0.12
 # share of a circle on edges: of itself, and of one as large as the others of its frame
@@ -144,30 +146,25 @@ def _candidates(blocks: Blocks) -> np.ndarray:
     near = box_mean(blocks.mask.astype(np.float32), 5) > 0
     y, x = np.nonzero(blocks.edges & near)
     down, right = blocks.slopes
-    rise = blocks.rise[y, x]
-    along_y, along_x = down[y, x] / rise, right[y, x] / rise
+    inward = np.stack([down[y, x], right[y, x]], axis=1) / blocks.rise[y, x, None]
     cell = 1 if blocks.mask.size <= MANY_BLOCKS else 2
     # votes beyond the rim of the frame are taken too
     rim = int(LARGEST / cell) + 2
-    height, width = (-(-n // cell) + 2 * rim for n in blocks.mask.shape)
-    best = np.full((height, width), VOTED, np.float32)
-    radius = np.zeros((height, width), np.float32)
-    for r in SMALLEST * STEP ** np.arange(int(np.log(LARGEST / SMALLEST) / np.log(STEP)) + 1):
-        cy = ((y + along_y * r + 0.5) / cell + rim).astype(np.int64)
-        cx = ((x + along_x * r + 0.5) / cell + rim).astype(np.int64)
-        votes = np.bincount(cy * width + cx, minlength=height * width)
-        side = 2 * int(r * NEAR / cell + 0.5) + 1
-        around = box_mean(votes.reshape(height, width).astype(np.float32), side)
-        around *= np.float32(side * side / (np.pi * r))
-        better = around > best
-        best[better] = around[better]
-        radius[better] = r
+    best, radius = vote(
+        np.column_stack([y, x, inward]).astype(np.float64),
+        blocks.mask.shape,
+        RADII,
+        cell=cell,
+        rim=rim,
+        near=NEAR,
+        least=VOTED,
+    )
     y, x = np.nonzero(radius)
     rank = np.argsort(-best[y, x], kind="stable")
     y, x = y[rank], x[rank]
     # one circle to a square a third of the smallest radius wide, that of most votes
     side = max(1, int(SMALLEST / (3 * cell)))
-    _, first = np.unique(y // side * width + x // side, return_index=True)
+    _, first = np.unique(y // side * best.shape[1] + x // side, return_index=True)
     y, x = y[first], x[first]
     highest = extreme(best, np.maximum)[y, x]
     y, x = y[best[y, x] == highest], x[best[y, x] == highest]
@@ -184,42 +181,30 @@ def _fit(circles: np.ndarray, blocks: Blocks) -> np.ndarray:
     corner or the end of an ellipse leaves the circle. Where one disc ends at another the
     outline turns away at once. Circles on few edges are left out.
     """
-    y, x, r = circles.T
     sine, cosine = np.sin(ANGLES), np.cos(ANGLES)
     hit = np.ones((len(circles), len(ANGLES)), bool)
     for _ in range(ROUNDS):
         # several candidates end at one circle
-        _, first = np.unique(np.stack([y, x, r]).round(), axis=1, return_index=True)
-        kept = first[hit[first].mean(axis=1) >= HOPELESS]
-        y, x, r = y[kept], x[kept], r[kept]
-        inward, facing = _edges(y, x, r, ON_CIRCLE, blocks)
-        inward[facing < FACING] = 0
-        hit = inward.max(axis=2) > 0
-        found = r[:, None] * ON_CIRCLE[inward.argmax(axis=2)]
-        dr, dy, dx = _moved(np.where(hit, found - r[:, None], 0), hit, sine, cosine)
+        _, first = np.unique(circles.round(), axis=0, return_index=True)
+        circles = circles[first[hit[first].mean(axis=1) >= HOPELESS]]
+        r = circles[:, 2]
+        place = _edges(circles, ON_CIRCLE, FACING, blocks)
+        hit = place >= 0
+        dr, dy, dx = _moved(
+            np.where(hit, r[:, None] * (ON_CIRCLE[place] - 1), 0), hit, sine, cosine
+        )
         r = np.clip(r + dr, SMALLEST, LARGEST)
-        y, x = y + np.clip(dy, -r / 3, r / 3), x + np.clip(dx, -r / 3, r / 3)
-    _, facing = _edges(y, x, r, BEYOND, blocks)
-    slant = (facing > SLANT).any(axis=2) & ~hit
-    return np.stack([y, x, r, hit.mean(axis=1) - SLANTED * slant.mean(axis=1)], axis=1)
+        moved = np.clip(np.stack([dy, dx]), -r / 3, r / 3)
+        circles = np.column_stack([circles[:, :2] + moved.T, r])
+    slant = (_edges(circles, BEYOND, SLANT, blocks) >= 0) & ~hit
+    return np.column_stack([circles, hit.mean(axis=1) - SLANTED * slant.mean(axis=1)])
 
 
-def _edges(
-    y: np.ndarray, x: np.ndarray, r: np.ndarray, at: np.ndarray, blocks: Blocks
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rise towards the centre, and the cosine between the two, at shares of the radius.
-
-    Both are (n, angles, shares); 0 where the rise is not an edge.
-    """
-    down, right = blocks.slopes
-    height, width = blocks.mask.shape
-    sine, cosine = np.sin(ANGLES)[:, None], np.cos(ANGLES)[:, None]
-    distance = r[:, None, None] * at
-    iy = np.clip(np.rint(y[:, None, None] + sine * distance), 0, height - 1).astype(np.int64)
-    ix = np.clip(np.rint(x[:, None, None] + cosine * distance), 0, width - 1).astype(np.int64)
-    inward = -down[iy, ix] * sine - right[iy, ix] * cosine
-    inward[inward < blocks.floor] = 0
-    return inward, inward / np.maximum(blocks.rise[iy, ix], 1e-12)
+def _edges(circles: np.ndarray, at: np.ndarray, facing: float, blocks: Blocks) -> np.ndarray:
+    """Return (n, angles) which of the shares of the radius has the steepest edge; -1 if none."""
+    return edges_on(
+        circles, at, blocks.slopes, directions=len(ANGLES), floor=blocks.floor, facing=facing
+    )
 
 
 def _moved(
