@@ -36,18 +36,74 @@ def _renumber_frames(begin, end, labels, numbered, counts):
 @njit(cache=True, nogil=True)
 def _renumber_frame(labels, numbered):
     """Renumber one frame into zeros; return the number of labels."""
-    number = np.zeros(max(labels.max(), 0) + 1, np.int32)
+    begin, start, stop, value = equal_runs(labels)
+    number = np.zeros(max(value.max(), 0) + 1, np.int32)
     n_labels = 0
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            label = labels[y, x]
-            if label <= 0:
-                continue
-            if number[label] == 0:
-                n_labels += 1
-                number[label] = n_labels
-            numbered[y, x] = number[label]
+    for run in range(len(value)):
+        if value[run] > 0 and number[value[run]] == 0:
+            n_labels += 1
+            number[value[run]] = n_labels
+        value[run] = number[max(value[run], 0)]
+    paint_runs(begin, start, stop, value, numbered)
     return n_labels
+
+
+@njit(cache=True, nogil=True)
+def equal_runs(labels):
+    """Find the runs of equal label of one frame.
+
+    Parameters
+    ----------
+    labels : (y, x) int32 array
+
+    Returns
+    -------
+    begin : (y + 1,) int32 array
+        The runs of row y are ``begin[y]`` to ``begin[y + 1]``, that one excluded.
+    start, stop, value : (r,) int32 arrays
+        Runs ``[start, stop)`` in raster order, that of label 0 too, and their labels.
+    """
+    height, width = labels.shape
+    begin = np.empty(height + 1, np.int32)
+    # room for the most runs there can be; untouched pages cost no memory
+    start, stop = np.empty(labels.size, np.int32), np.empty(labels.size, np.int32)
+    value = np.empty(labels.size, np.int32)
+    # eight places where the label changes, or does not, are looked at together
+    changes = np.zeros(8 * (width // 8 + 1), np.uint8)
+    words = changes.view(np.uint64)
+    n = 0
+    for y in range(height):
+        row = labels[y]
+        _compare(row[: width - 1], row[1:], changes[1:])
+        begin[y] = n
+        start[n], value[n] = 0, row[0]
+        for word in range(len(words)):
+            if words[word] == 0:
+                continue
+            for x in range(8 * word, 8 * word + 8):
+                if changes[x]:
+                    stop[n] = x
+                    n += 1
+                    start[n], value[n] = x, row[x]
+        stop[n] = width
+        n += 1
+    begin[height] = n
+    return begin, start[:n], stop[:n], value[:n]
+
+
+@njit(cache=True, nogil=True)
+def _compare(before, after, changes):
+    for x in range(len(before)):
+        changes[x] = before[x] != after[x]
+
+
+@njit(cache=True, nogil=True)
+def paint_runs(begin, start, stop, value, out):
+    """Paint the runs of one frame whose label is not 0 into zeros."""
+    for y in range(len(begin) - 1):
+        for run in range(begin[y], begin[y + 1]):
+            if value[run] != 0:
+                out[y, start[run] : stop[run]] = value[run]
 
 
 @njit(cache=True, nogil=True)

@@ -4,16 +4,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stempede_kernels.label.cpu import label_runs
+from stempede_kernels.label.cpu import equal_runs, paint_runs
 
 
 def whole_pieces(labels: NDArray[np.int32], *, fill: bool) -> NDArray[np.int32]:
     """Keep the largest piece of every label of a batch ``(b, y, x)``; fill its holes if asked."""
     out = np.zeros_like(labels)
     for frame, kept in zip(labels, out):
-        _keep_largest(frame, kept, int(frame.max()))
-        if fill:
-            _fill_holes(kept)
+        _keep_whole(frame, fill, kept)
     return out
 
 
@@ -21,7 +19,7 @@ def separate(labels: NDArray[np.int32], *, least_px: int) -> NDArray[np.int32]:
     """Part the labels of a batch ``(b, y, x)`` that lie apart."""
     out = np.zeros_like(labels)
     for frame, parted in zip(labels, out):
-        _separate(frame, (frame > 0).view(np.uint8), least_px, int(frame.max()), parted)
+        _separate(frame, least_px, parted)
     return out
 
 
@@ -42,29 +40,37 @@ def paint_parts(
 
 
 @njit(cache=True, nogil=True)
-def _separate(labels, mask, least_px, n_labels, out):
-    begin, starts, stops, piece, n_pieces = label_runs(mask, 0)
-    area, label = np.zeros(n_pieces + 1, np.int64), np.zeros(n_pieces + 1, np.int32)
-    several = np.zeros(n_pieces + 1, np.bool_)
-    for y in range(len(begin) - 1):
-        for run in range(begin[y], begin[y + 1]):
-            number = piece[run]
-            area[number] += stops[run] - starts[run]
-            if label[number] == 0:
-                label[number] = labels[y, starts[run]]
-            for x in range(starts[run], stops[run]):
-                several[number] |= labels[y, x] != label[number]
-                label[number] = max(label[number], labels[y, x])
-    largest = np.zeros(n_labels + 1, np.int64)
-    for number in range(1, n_pieces + 1):
-        largest[label[number]] = max(largest[label[number]], area[number])
-    for y in range(len(begin) - 1):
-        for run in range(begin[y], begin[y + 1]):
-            number = piece[run]
-            if several[number]:
-                out[y, starts[run] : stops[run]] = n_pieces + labels[y, starts[run] : stops[run]]
-            elif area[number] >= min(least_px, largest[label[number]]):
-                out[y, starts[run] : stops[run]] = number
+def _separate(labels, least_px, out):
+    """Part one frame into zeros."""
+    begin, start, stop, value = equal_runs(labels)
+    root = _pieces(begin, start, stop, np.minimum(value, 1), 0)
+    area, several = np.zeros(len(root), np.int64), np.zeros(len(root), np.bool_)
+    label, number = np.zeros(len(root), np.int32), np.zeros(len(root), np.int32)
+    n_pieces = 0
+    for run in range(len(root)):
+        if value[run] == 0:
+            continue
+        piece = root[run]
+        if piece == run:
+            n_pieces += 1
+            number[run], label[run] = n_pieces, value[run]
+        area[piece] += stop[run] - start[run]
+        several[piece] |= value[run] != label[piece]
+        label[piece] = max(label[piece], value[run])
+    largest = np.zeros(value.max() + 1, np.int64)
+    for run in range(len(root)):
+        largest[label[run]] = max(largest[label[run]], area[run])
+    for run in range(len(root)):
+        piece = root[run]
+        if value[run] == 0:
+            continue
+        if several[piece]:
+            value[run] += n_pieces
+        elif area[piece] >= min(least_px, largest[label[piece]]):
+            value[run] = number[piece]
+        else:
+            value[run] = 0
+    paint_runs(begin, start, stop, value, out)
 
 
 @njit(cache=True, nogil=True)
@@ -120,32 +126,6 @@ def _spread(labels, first, owner, left, n_rounds, out):
 
 
 @njit(cache=True, nogil=True)
-def _runs(labels):
-    """Runs of equal label in raster order: first run of each row, start, stop, label."""
-    height, width = labels.shape
-    n = 0
-    for y in range(height):
-        n += 1
-        for x in range(1, width):
-            n += labels[y, x] != labels[y, x - 1]
-    begin = np.empty(height + 1, np.int32)
-    start, stop, value = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
-    run = 0
-    for y in range(height):
-        begin[y] = run
-        start[run] = 0
-        for x in range(1, width):
-            if labels[y, x] != labels[y, x - 1]:
-                stop[run], value[run] = x, labels[y, x - 1]
-                run += 1
-                start[run] = x
-        stop[run], value[run] = width, labels[y, width - 1]
-        run += 1
-    begin[height] = run
-    return begin, start, stop, value
-
-
-@njit(cache=True, nogil=True)
 def _root(parent, run):
     while parent[run] != run:
         parent[run] = parent[parent[run]]
@@ -157,6 +137,9 @@ def _root(parent, run):
 def _pieces(begin, start, stop, value, reach):
     """Root run of every run: the first of its piece. Background joins with ``reach`` px more."""
     parent = np.arange(len(start)).astype(np.int32)
+    for run in range(1, len(parent)):
+        if start[run] > 0 and value[run] == value[run - 1]:
+            parent[run] = parent[run - 1]
     for y in range(1, len(begin) - 1):
         above = begin[y - 1]
         for run in range(begin[y], begin[y + 1]):
@@ -177,55 +160,70 @@ def _pieces(begin, start, stop, value, reach):
 
 
 @njit(cache=True, nogil=True)
-def _keep_largest(labels, out, n_labels):
-    begin, start, stop, value = _runs(labels)
+def _keep_whole(labels, fill, out):
+    """Keep the largest pieces of one frame, filled if asked, in zeros."""
+    begin, start, stop, value = equal_runs(labels)
+    _keep_largest(begin, start, stop, value)
+    if fill:
+        _fill_holes(begin, start, stop, value, labels.shape[1])
+    paint_runs(begin, start, stop, value, out)
+
+
+@njit(cache=True, nogil=True)
+def _keep_largest(begin, start, stop, value):
+    """Give the runs of all pieces but the largest of each label to the background."""
     piece = _pieces(begin, start, stop, value, 0)
     area = np.zeros(len(piece), np.int64)
     for run in range(len(piece)):
         area[piece[run]] += stop[run] - start[run]
-    largest = np.full(n_labels + 1, -1, np.int32)
+    largest = np.full(value.max() + 1, -1, np.int32)
     for run in range(len(piece)):
         best = largest[value[run]]
         if piece[run] == run and (best < 0 or area[run] > area[best]):
             largest[value[run]] = run
-    for y in range(len(begin) - 1):
-        for run in range(begin[y], begin[y + 1]):
-            if value[run] > 0 and piece[run] == largest[value[run]]:
-                out[y, start[run] : stop[run]] = value[run]
+    for run in range(len(piece)):
+        if piece[run] != largest[value[run]]:
+            value[run] = 0
 
 
 @njit(cache=True, nogil=True)
-def _fill_holes(labels):
+def _fill_holes(begin, start, stop, value, width):
     """Give background pieces that touch one label only, and not the rim, to that label."""
-    begin, start, stop, value = _runs(labels)
     piece = _pieces(begin, start, stop, value, 1)
-    height, width = labels.shape
     # 0: no neighbour seen yet; -1: several, or the rim
     owner = np.zeros(len(piece), np.int32)
-    for y in range(height):
+    last = len(begin) - 2
+    for y in range(last + 1):
         for run in range(begin[y], begin[y + 1]):
             if value[run] != 0:
                 continue
-            root = piece[run]
-            if y == 0 or y == height - 1 or start[run] == 0 or stop[run] == width:
-                owner[root] = -1
+            if y == 0 or y == last or start[run] == 0 or stop[run] == width:
+                owner[piece[run]] = -1
                 continue
-            _meet(owner, root, value[run - 1])
-            _meet(owner, root, value[run + 1])
-            for other_y in (y - 1, y + 1):
-                for x in range(start[run], stop[run]):
-                    if owner[root] < 0:
-                        break
-                    if labels[other_y, x] > 0:
-                        _meet(owner, root, labels[other_y, x])
-    for y in range(height):
+            _meet(owner, piece[run], value[run - 1])
+            _meet(owner, piece[run], value[run + 1])
+    for y in range(1, last + 1):
+        above = begin[y - 1]
         for run in range(begin[y], begin[y + 1]):
-            if value[run] == 0 and owner[piece[run]] > 0:
-                labels[y, start[run] : stop[run]] = owner[piece[run]]
+            while stop[above] <= start[run]:
+                above += 1
+            other = above
+            while other < begin[y] and start[other] < stop[run]:
+                if value[run] == 0:
+                    _meet(owner, piece[run], value[other])
+                elif value[other] == 0:
+                    _meet(owner, piece[other], value[run])
+                other += 1
+    for run in range(len(piece)):
+        if value[run] == 0 and owner[piece[run]] > 0:
+            value[run] = owner[piece[run]]
 
 
 @njit(cache=True, nogil=True)
 def _meet(owner, root, label):
+    """Note a label, 0 being none, beside a piece of the background."""
+    if label == 0:
+        return
     if owner[root] == 0:
         owner[root] = label
     elif owner[root] != label:
