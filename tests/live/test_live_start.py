@@ -12,6 +12,7 @@ import tiny
 from stempede.chunk import Measuring
 from stempede.io.results import Results
 from stempede.live import is_watched
+from stempede.live.provisional import quicker
 from stempede.live.rehearsal import drawn, rehearse
 from stempede.live.replay import as_tiff
 from stempede.recipe import Recipe
@@ -84,6 +85,14 @@ def test_a_rehearsal_measures_and_leaves_nothing(tmp_path) -> None:
     assert summary["problems"] == 0
     assert not list(tmp_path.iterdir())
     assert not Path(folder).exists()
+
+
+def test_provisional_groups_are_not_compared_with_others() -> None:
+    reductions = {r.name: r for r in Recipe.load("particles").of_kind("reduce")}
+    quick = quicker(reductions["particles.groups"])
+    assert not quick.compare
+    assert quick.bootstraps == 0
+    assert quicker(reductions["particles.drift"]) == reductions["particles.drift"]
 
 
 def test_the_drawn_frame_has_particles() -> None:

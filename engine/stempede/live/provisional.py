@@ -1,8 +1,8 @@
 """Provisional results: the reductions over the frames so far, in a process of its own.
 
-They are made again whenever there are a quarter more frames, so that all of them together cost
-a few times what the last does. They lie in ``RUN/live/provisional`` and nowhere else: the
-tables of the run are those of the final pass.
+They are made again whenever there are a quarter more frames, and no sooner than the last ones
+took several times over, so that they hold up no frame. They lie in ``RUN/live/provisional`` and
+nowhere else: the tables of the run are those of the final pass.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ log = logging.getLogger("stempede")
 NAME = "provisional"
 GROWTH = 1.25
 LEAST_S = 5.0
+REST = 4.0
+"""Pause after them, in times of what they took."""
 FIRST = 8
+NICENESS = 19
+QUICKER = {"compare": False, "bootstraps": 0}
+"""Parameters of reductions that cost much and change nothing that the page shows."""
 
 
 class Provisional:
@@ -41,7 +47,7 @@ class Provisional:
     def __init__(self, run: Path) -> None:
         self._run, self._said = run, run / FOLDER / f"{NAME}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._next_frames, self._not_before = float(FIRST), 0.0
+        self._next_frames, self._not_before, self._began = float(FIRST), 0.0, 0.0
         self.frames, self.failure = 0, ""
         self._cached: dict[str, Table] = {}
 
@@ -56,6 +62,8 @@ class Provisional:
                 return False
             self.failure = _last_line(self._said) if self._process.returncode else ""
             self._process = None
+            now_s = time.monotonic()
+            self._not_before = now_s + max(LEAST_S, REST * (now_s - self._began))
             if self.failure:
                 return False
             self._cached = {}
@@ -63,7 +71,7 @@ class Provisional:
             return True
         if allowed and n_frames >= self._next_frames and time.monotonic() >= self._not_before:
             self._next_frames = max(n_frames * GROWTH, n_frames + 1)
-            self._not_before = time.monotonic() + LEAST_S
+            self._began = time.monotonic()
             self._begin()
         return False
 
@@ -130,7 +138,7 @@ def reduce_so_far(run: Path) -> int:
     )
     frames = results.read("frames")
     made: dict[str, Table] = {}
-    for reduction in recipe.of_kind("reduce"):
+    for reduction in map(quicker, recipe.of_kind("reduce")):
         try:
             tables = {name: made.get(name) or results.read(name) for name in reduction.reads}
             made |= reduction({n: _finished(t, frames) for n, t in tables.items()})
@@ -141,6 +149,14 @@ def reduce_so_far(run: Path) -> int:
         folder.write_table(name, table)
     folder.update(n_frames=len(frames))
     return len(frames)
+
+
+def quicker(reduction: Any) -> Any:
+    """Return a reduction without what only the final pass is to say."""
+    if not is_dataclass(reduction) or isinstance(reduction, type):
+        return reduction
+    there = {f.name for f in fields(reduction)}
+    return replace(reduction, **{k: v for k, v in QUICKER.items() if k in there})
 
 
 def _folder(run: Path) -> Any:
@@ -164,5 +180,5 @@ def _finished(table: Table, frames: Table) -> Table:
 
 def main() -> None:
     """Reduce the run of the command line, behind everything else that wants the machine."""
-    os.nice(10)
+    os.nice(NICENESS)
     reduce_so_far(Path(sys.argv[1]))
