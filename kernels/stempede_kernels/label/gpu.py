@@ -87,6 +87,15 @@ def renumber(labels: Any) -> tuple[Any, Any]:
     return number.gather(1, flat).to(torch.int32).reshape(labels.shape), counts
 
 
+def roots(parent: Any) -> Any:
+    """Follow parents to the end, by doubling; ``parent`` is any (n,) int64 forest."""
+    while True:
+        further = parent[parent]
+        if torch.equal(further, parent):
+            return parent
+        parent = further
+
+
 def areas(numbers: Any, n: int) -> Any:
     """Count the pixels of each number 1 … n; entry 0 is 0.
 

@@ -108,20 +108,11 @@ def _merge(level: Any, one: Any, other: Any, saddle: Any) -> tuple[Any, Any]:
         dynamic[here] = level[here].double() - saddle[edge].double()
         first[here] = torch.where(level[here] == saddle[edge], beyond, here)
         top[here] = beyond
-        top = _roots(top)
+        top = labelling.roots(top)
         one, other = top[one], top[other]
         apart = one != other
         one, other, saddle = one[apart], other[apart], saddle[apart]
-    return dynamic, _roots(first)
-
-
-def _roots(parent: Any) -> Any:
-    """Follow parents to the end by doubling."""
-    while True:
-        further = parent[parent]
-        if torch.equal(further, parent):
-            return parent
-        parent = further
+    return dynamic, labelling.roots(first)
 
 
 def _order(level: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Sums of every region in Triton; runs are listed on the device, hulls and holes on the host."""
+"""Sums of every region in Triton; a row of numbers for each is all that leaves the device."""
 
 from typing import Any
 
@@ -7,11 +7,16 @@ import torch
 import triton
 import triton.language as tl
 
-from stempede_kernels.regions import cpu
-from stempede_kernels.regions.sums import Sums, box_middle
+from stempede_kernels.regions import holes_gpu, hull, hull_gpu, tiles_gpu
+from stempede_kernels.regions.sums import Runs, Sums
+from stempede_kernels.regions.tiles_gpu import (
+    TILE_COLUMNS,
+    TILE_ROWS,
+    convex_steps,
+    store_classes,
+    tiles_of,
+)
 
-TILE_ROWS = 16
-TILE_COLUMNS = 32
 # order of the whole numbers of a tile: moments, configurations of 2 x 2, steps
 N_MOMENTS = 10
 N_COUNTS = 19
@@ -20,27 +25,35 @@ N_COUNTS = 19
 def accumulate(labels, images, background, valid, ring_gap_px, ring_width_px, count):
     """Return (Runs, Sums) of a batch on a GPU; all but the labels may be None.
 
-    The host measures hulls and holes from the runs while the device sums.
+    Runs hold the first of each region, from which its first pixel is known; the others stay
+    on the device.
     """
-    runs = find_runs(labels, count)
-    sums = Sums.zeros(len(runs))
+    runs = find_runs(labels)
     if len(runs) == 0:
-        return runs, sums
+        nothing = np.zeros(0, np.int64)
+        box = np.zeros((0, 4), np.int64)
+        return Runs(np.zeros(1, np.int64), *[nothing] * 5, box), Sums.zeros(0)
     reach = ring_gap_px + ring_width_px if images is not None and background is None else 1
-    tiles, owner = _tiles(runs, reach)
-    partial = _launch(labels, images, background, valid, tiles, ring_gap_px, reach)
-    count("up", tiles.nbytes)
-    cpu.envelope(runs, sums)
-    whole, light = _gather(partial, owner, len(runs), count)
-    sums.moments[:] = whole[:, :N_MOMENTS]
-    sums.windows[:] = whole[:, N_MOMENTS : N_MOMENTS + 16]
-    sums.steps[:] = whole[:, N_MOMENTS + 16 :]
-    sums.light[:] = light
-    return runs, sums
+    tiles, owner, n_tiles = tiles_of(runs.frame, runs.label, runs.box, reach)
+    numbers, light = _launch(labels, images, background, valid, tiles, ring_gap_px, reach)
+    outline, steps, convex_px = _envelope(runs, tiles, owner)
+    first = runs.begin[:-1]
+    parts = (
+        torch.stack([runs.frame, runs.label, runs.starts[first], runs.stops[first]], dim=1),
+        runs.box,
+        _add(numbers, owner, len(runs)),
+        _add(steps, owner, len(runs)),
+        convex_px,
+        outline,
+    )
+    # tile by tile in one thread per region: no order of threads shows in a sum
+    sums_of_light = torch.segment_reduce(light, "sum", lengths=n_tiles, axis=0)
+    whole, bright = (_download(part, count) for part in (torch.cat(parts, dim=1), sums_of_light))
+    return _conclude(np.split(whole, np.cumsum([p.shape[1] for p in parts])[:-1], axis=1), bright)
 
 
-def find_runs(labels, count):
-    """Return the runs of a batch of label maps, found on its device."""
+def find_runs(labels):
+    """Return the runs of a batch of label maps, tensors on its device, as ``cpu.find_runs``."""
     height, width = labels.shape[1:]
     foreground = labels != 0
     change = labels[:, :, 1:] != labels[:, :, :-1]
@@ -49,30 +62,20 @@ def find_runs(labels, count):
     stop[:, :, :-1] &= change
     first = torch.nonzero(start.view(-1)).view(-1)
     last = torch.nonzero(stop.view(-1)).view(-1)
-    listed = torch.stack([first, last, labels.view(-1)[first].to(torch.int64)]).cpu().numpy()
-    count("down", listed.nbytes)
-    line, begin = np.divmod(listed[0], width)
-    return cpu.order_runs(line, begin, listed[1] % width + 1, listed[2], height)
-
-
-def _tiles(runs, reach):
-    """Return (t, 6) int32 frame, label, top, left and middle of each tile, and its region.
-
-    Tiles cover each region's box and `reach` pixels around it, at least one: configurations of
-    2 x 2 pixels are counted by their last pixel.
-    """
-    low, high = runs.box[:, :2] - reach, runs.box[:, 2:] + reach
-    rows = -((low[:, 0] - high[:, 0]) // TILE_ROWS)
-    columns = -((low[:, 1] - high[:, 1]) // TILE_COLUMNS)
-    owner = np.repeat(np.arange(len(runs)), rows * columns)
-    number = np.arange(len(owner)) - (np.cumsum(rows * columns) - rows * columns)[owner]
-    row, column = np.divmod(number, columns[owner])
-    tiles = np.empty((len(owner), 6), np.int32)
-    tiles[:, 0], tiles[:, 1] = runs.frame[owner], runs.label[owner]
-    tiles[:, 2] = low[owner, 0] + row * TILE_ROWS
-    tiles[:, 3] = low[owner, 1] + column * TILE_COLUMNS
-    tiles[:, 4:] = box_middle(runs.box)[owner]
-    return tiles, owner
+    label = labels.view(-1)[first].to(torch.int64)
+    lowest, stride = (int(label.min()), int(label.max()) + 1) if len(label) else (0, 1)
+    if lowest < 0:
+        raise ValueError(f"labels must be 0 or positive, found {lowest}")
+    line = first // width
+    keys, region = torch.unique(line // height * stride + label, return_inverse=True)
+    region, order = torch.sort(region, stable=True)
+    ends = line % height, first % width, last % width + 1
+    rows, starts, stops = (part[order] for part in ends)
+    begin = torch.searchsorted(region, torch.arange(len(keys) + 1, device=labels.device))
+    left = torch.full_like(keys, width).scatter_reduce(0, region, starts, "amin")
+    right = torch.zeros_like(keys).scatter_reduce(0, region, stops, "amax")
+    box = torch.stack([rows[begin[:-1]], left, rows[begin[1:] - 1] + 1, right], dim=1)
+    return Runs(begin, rows, starts, stops, keys // stride, keys % stride, box)
 
 
 def _launch(labels, images, background, valid, tiles, gap, reach):
@@ -85,7 +88,7 @@ def _launch(labels, images, background, valid, tiles, gap, reach):
         labels if images is None else images,
         labels if background is None else background,
         labels if valid is None else valid.view(torch.uint8),
-        torch.from_numpy(tiles).to(device),
+        tiles,
         numbers,
         light,
         labels.shape[1],
@@ -102,17 +105,84 @@ def _launch(labels, images, background, valid, tiles, gap, reach):
     return numbers, light
 
 
-def _gather(partial, owner, n_regions, count):
-    """Add tiles to regions: whole numbers on the device, fractions in order on the host."""
-    numbers, light = partial
-    whole = torch.zeros((n_regions, numbers.shape[1]), dtype=torch.int64, device=numbers.device)
-    place = torch.from_numpy(owner).to(numbers.device)
-    count("up", owner.nbytes)
-    whole.index_add_(0, place, numbers)
-    on_host = whole.cpu().numpy(), light.cpu().numpy()
-    count("down", on_host[0].nbytes + on_host[1].nbytes)
-    first = np.searchsorted(owner, np.arange(n_regions))
-    return on_host[0], np.add.reduceat(on_host[1], first, axis=0)
+def _envelope(runs, tiles, owner):
+    """Return outlines' whole numbers, the convex images' steps by tile, and both areas.
+
+    Outlines are (n, 11): the longest distance of the convex image's hull, then the hull's two
+    edges, as ``hull_gpu`` has them.
+    """
+    rows = _rows_of(runs)
+    _, start, stop, extents, row_begin = rows
+    corners, begin, convex = hull_gpu.wrap(extents, row_begin)
+    outer, outer_begin, _ = hull_gpu.wrap(convex, row_begin)
+    outline = torch.cat(
+        [hull_gpu.longest(outer, outer_begin), hull_gpu.calipers(corners, begin)], dim=1
+    )
+    full = torch.where(convex[0] == hull_gpu.EMPTY, 0, 1 - convex[1] - convex[0])
+    filled_px = holes_gpu.hole_areas(*rows)
+    filled_px.index_add_(0, torch.repeat_interleave(runs.begin.diff()), stop - start)
+    convex_px = torch.zeros_like(filled_px)
+    convex_px.index_add_(0, torch.repeat_interleave(row_begin.diff()), full.to(torch.int64))
+    areas = torch.stack([filled_px, convex_px], dim=1)
+    return outline, convex_steps(convex, row_begin, runs.box, tiles, owner), areas
+
+
+def _rows_of(runs):
+    """Return row, start and stop of runs within their boxes, the rows' extents, and their begin.
+
+    Rows go on from region to region; see ``hull_gpu.wrap``.
+    """
+    height = runs.box[:, 2] - runs.box[:, 0]
+    row_begin = torch.nn.functional.pad(torch.cumsum(height, dim=0), (1, 0))
+    region = torch.repeat_interleave(runs.begin.diff())
+    row = row_begin[region] + runs.rows - runs.box[region, 0]
+    start, stop = (part - runs.box[region, 1] for part in (runs.starts, runs.stops))
+    shape = (2, int(row_begin[-1]))
+    extents = torch.full(shape, hull_gpu.EMPTY, dtype=torch.int32, device=row.device)
+    extents[0].scatter_reduce_(0, row, start.to(torch.int32), "amin")
+    extents[1].scatter_reduce_(0, row, (1 - stop).to(torch.int32), "amin")
+    return row, start, stop, extents, row_begin
+
+
+def _add(numbers, owner, n_regions):
+    """Add the whole numbers of tiles to their regions."""
+    total = torch.zeros((n_regions, numbers.shape[1]), dtype=torch.int64, device=numbers.device)
+    return total.index_add_(0, owner, numbers)
+
+
+def _download(array, count):
+    """Return a tensor on the host."""
+    host = array.cpu().numpy()
+    count("down", host.nbytes)
+    return host
+
+
+def _conclude(parts, light):
+    """Return (Runs, Sums) on the host from what came down."""
+    identity, box, numbers, hull_steps, areas, outline = parts
+    n_regions = len(box)
+    begin = np.arange(n_regions + 1)
+    runs = Runs(begin, box[:, 0], identity[:, 2], identity[:, 3], *identity.T[:2], box)
+    sums = Sums.zeros(n_regions)
+    sums.moments[:] = numbers[:, :N_MOMENTS]
+    sums.windows[:] = numbers[:, N_MOMENTS : N_MOMENTS + 16]
+    sums.steps[:] = numbers[:, N_MOMENTS + 16 :]
+    sums.hull_steps[:], sums.areas[:], sums.light[:] = hull_steps, areas, light
+    for calipers, numbers in zip(sums.calipers, outline.tolist()):
+        _measure_calipers(calipers, numbers)
+    return runs, sums
+
+
+def _measure_calipers(calipers, outline):
+    """Fill a region's calipers: lengths and angles in the host's arithmetic, as ``hull`` does."""
+    square, dy, dx = outline[:3]
+    calipers[:2] = np.sqrt(square) / 2, hull.direction_deg(dy, dx)
+    _, across, dy, dx = outline[3:7]
+    calipers[2:4] = across / (2 * np.sqrt(dy * dy + dx * dx)), hull.direction_deg(dx, -dy)
+    along, across, dy, dx = outline[7:]
+    scale = 2 * np.sqrt(dy * dy + dx * dx)
+    calipers[4:6] = max(along, across) / scale, min(along, across) / scale
+    calipers[6] = hull.direction_deg(dy, dx) if along >= across else hull.direction_deg(dx, -dy)
 
 
 @triton.jit
@@ -181,13 +251,8 @@ def _store_steps(out_ptr, labels_ptr, y, x, height, width, label):
         + _boundary(labels_ptr, y + 1, x - 1, height, width, label)
         + _boundary(labels_ptr, y + 1, x + 1, height, width, label)
     )
-    straight = ((edges == 2) | (edges == 3)) & (corners <= 2)
-    oblique = ((corners == 2) & (edges == 0)) | ((corners == 3) & (edges == 1))
-    mixed = (edges == 1) & ((corners == 1) | (corners == 2))
-    centre = _boundary(labels_ptr, y, x, height, width, label).to(tl.int64)
-    tl.store(out_ptr, tl.sum(straight.to(tl.int64) * centre))
-    tl.store(out_ptr + 1, tl.sum(oblique.to(tl.int64) * centre))
-    tl.store(out_ptr + 2, tl.sum(mixed.to(tl.int64) * centre))
+    centre = _boundary(labels_ptr, y, x, height, width, label)
+    store_classes(out_ptr, centre, edges, corners)
 
 
 @triton.jit
@@ -273,3 +338,4 @@ COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
     )
     for images, background in ((True, False), (True, True))
 ]
+COMPILE_CASES += tiles_gpu.COMPILE_CASES + hull_gpu.COMPILE_CASES + holes_gpu.COMPILE_CASES
