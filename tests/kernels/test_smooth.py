@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from stempede_kernels.smooth import box_mean, gaussian, half_gaussian, reference
+from stempede_kernels.smooth import block_mean, box_mean, gaussian, half_gaussian, reference
 
 # of the largest value in the frame: some hundred roundings of float32
 TOLERANCE = 2e-6
@@ -33,6 +33,22 @@ def test_box_mean_equals_scipy_and_the_reference(shape, size_px):
     result = box_mean(image, size_px)
     assert_close(result, ndimage.uniform_filter(image.astype(float), size_px))
     assert_close(result, reference.box_mean(image, size_px // 2))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 8, 70])
+def test_block_means_equal_the_reference(shape, factor):
+    image = draw_image(shape)
+    assert_close(block_mean(image, factor), reference.block_mean(image, factor))
+    assert_close(block_mean(image.T, factor), reference.block_mean(image.T, factor))
+    mask = image > 100
+    assert_close(block_mean(mask, factor), reference.block_mean(mask, factor))
+
+
+def test_block_means_want_numbers_in_blocks():
+    with pytest.raises(TypeError, match="float32 or bool"):
+        block_mean(np.zeros((4, 5)), 2)
+    with pytest.raises(ValueError, match="factor at least 1"):
+        block_mean(np.zeros((4, 5), np.float32), 0)
 
 
 def test_transposes_and_flips_with_the_frame():

@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stempede.particles.outlines import shrink
-from stempede_kernels.smooth import gaussian
+from stempede_kernels.smooth import block_mean, gaussian
 
 SMOOTH = 0.8
 REACH = 5
@@ -44,8 +43,8 @@ class Blocks:
     def of(cls, image: np.ndarray, regions: np.ndarray, factor: int) -> Blocks:
         """Return a (y, x) image and its regions, 0 on the background, through blocks."""
         # blocks that are mostly inside: a rough outline makes no neck
-        mask = shrink((regions > 0).astype(np.float32), factor) > 0.5
-        smooth = gaussian(shrink(image, factor), SMOOTH)
+        mask = block_mean(regions > 0, factor) > 0.5
+        smooth = gaussian(block_mean(image, factor), SMOOTH)
         return cls(factor, smooth, mask, noise_inside(image, mask, factor))
 
     @property

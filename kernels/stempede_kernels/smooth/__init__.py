@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stempede_kernels.dispatch import run_on_frames
+from stempede_kernels.dispatch import implementation, run_on_frames
 
-__all__ = ["box_mean", "gaussian"]
+__all__ = ["block_mean", "box_mean", "gaussian"]
 
 
 def gaussian(images: Any, sigma_px: float, truncate: float = 4.0) -> Any:
@@ -69,6 +69,38 @@ def box_mean(images: Any, size_px: int) -> Any:
         raise ValueError(f"size_px must be odd and at least 1, found {size_px}")
     maps = {"images": (images, "float32")}
     return run_on_frames(__name__, "box_mean", maps, radius=int(size_px) // 2)
+
+
+def block_mean(image: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Return the means of factor x factor blocks; a rim that fills no block is repeated.
+
+    Parameters
+    ----------
+    image : (y, x) float32 or bool array
+    factor : int
+        At least 1.
+
+    Returns
+    -------
+    (rows, columns) float32 array
+
+    Raises
+    ------
+    TypeError
+        If the image is on a GPU, or neither float32 nor bool.
+    ValueError
+        If it is not two-dimensional or holds no pixel, or the factor is below 1.
+    """
+    if image.dtype not in (np.float32, np.bool_):
+        raise TypeError(f"image must be float32 or bool, found {image.dtype}; convert it first")
+    if image.ndim != 2 or image.size == 0 or factor < 1:
+        raise ValueError(
+            f"image must be (y, x) with pixels and factor at least 1, found {image.shape} and "
+            f"{factor}"
+        )
+    run: Any = implementation(__name__, image).block_mean
+    means: NDArray[np.float32] = run(np.ascontiguousarray(image), int(factor))
+    return means
 
 
 def half_gaussian(sigma_px: float, truncate: float) -> NDArray[np.float32]:

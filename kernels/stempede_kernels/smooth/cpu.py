@@ -24,6 +24,49 @@ def box_mean(images: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     return result
 
 
+def block_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Average one frame ``(y, x)`` over blocks."""
+    values = image.view(np.uint8) if image.dtype == np.bool_ else image
+    means = np.empty([-(-n // factor) for n in image.shape], np.float32)
+    _average_blocks(values, factor, means)
+    return means
+
+
+@njit(cache=True, nogil=True)
+def _average_blocks(image, factor, means):
+    height, width = image.shape
+    line = np.empty(width, np.float32)
+    for y in range(len(means)):
+        line[:] = 0
+        for k in range(y * factor, min((y + 1) * factor, height)):
+            _add_line(line, image[k], np.float32(1))
+        if (y + 1) * factor > height:
+            _add_line(line, image[height - 1], np.float32((y + 1) * factor - height))
+        _fold_line(line, factor, np.float32(1 / factor**2), means[y])
+
+
+@njit(cache=True, nogil=True)
+def _fold_line(line, factor, scale, means):
+    """Sum the blocks of a line; its last value is repeated."""
+    whole = len(line) // factor
+    for x in range(whole):
+        total = np.float32(0)
+        for k in range(factor):
+            total += line[x * factor + k]
+        means[x] = total * scale
+    if whole < len(means):
+        total = line[len(line) - 1] * np.float32(len(means) * factor - len(line))
+        for k in range(whole * factor, len(line)):
+            total += line[k]
+        means[whole] = total * scale
+
+
+@njit(cache=True, nogil=True)
+def _add_line(total, line, weight):
+    for x in range(len(total)):
+        total[x] += line[x] * weight
+
+
 @njit(cache=True, nogil=True)
 def _weigh_frames(begin, end, images, weights, result):
     for frame in range(begin, end):
