@@ -7,9 +7,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from stempede import plan
 from stempede.errors import InputError
 from stempede.frames import Calibration, FrameRecord, Frames
 from stempede.recipe import Recipe
@@ -80,3 +82,15 @@ def assert_same(a: Table, b: Table) -> None:
 def environment() -> dict[str, str]:
     """Return the environment of a child process that finds what this one finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+def plan_chunks_of(size: int, monkeypatch: Any, workers: int = 1) -> None:
+    """Have sessions plan chunks of at most ``size`` frames for so many workers."""
+    whole = plan.make_plan
+
+    def cut(frames: Frames, backend: Any, **options: Any) -> plan.Plan:
+        found = whole(frames, backend, **options)
+        chunks = tuple(tuple(c) for c in found.frames.runs(size))
+        return plan.replace(found, chunks=chunks, workers=workers)
+
+    monkeypatch.setattr("stempede.session.make_plan", cut)

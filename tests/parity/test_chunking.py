@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import tiny
-from stempede import plan
 from stempede.io.results import Results
 from stempede.session import RunOptions, Session
 
@@ -42,14 +41,7 @@ def reference(tmp_path_factory) -> Results:
 
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_chunk_size(size: int, reference, tmp_path, monkeypatch) -> None:
-    whole = plan.make_plan
-
-    def cut(frames, backend, **kwargs):
-        found = whole(frames, backend, **kwargs)
-        chunks = tuple(tuple(c) for c in found.frames.runs(size))
-        return plan.replace(found, chunks=chunks)
-
-    monkeypatch.setattr("stempede.session.make_plan", cut)
+    tiny.plan_chunks_of(size, monkeypatch)
     results = measured(tmp_path / "run")
     assert max(len(c) for c in results.run["chunks"]) == min(size, 18)
     assert_same_run(reference, results)

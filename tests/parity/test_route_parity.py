@@ -13,7 +13,6 @@ import pytest
 
 import tiny
 from simulated import micrographs
-from stempede import plan
 from stempede.io.results import Results
 from stempede.session import RunOptions, Session
 
@@ -21,14 +20,7 @@ N = 9
 
 
 def measured(out: Path, size: int, monkeypatch, workers: int = 1) -> Results:
-    whole = plan.make_plan
-
-    def cut(frames, backend, **kwargs):
-        found = whole(frames, backend, **kwargs)
-        chunks = tuple(tuple(c) for c in found.frames.runs(size))
-        return plan.replace(found, chunks=chunks, workers=workers)
-
-    monkeypatch.setattr("stempede.session.make_plan", cut)
+    tiny.plan_chunks_of(size, monkeypatch, workers)
     options = RunOptions(device="cpu", workers=workers)
     return Session("particles", micrographs(N), out, options).run()
 
