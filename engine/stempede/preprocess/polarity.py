@@ -19,6 +19,7 @@ from stempede.frames import Batch
 from stempede.preprocess.annotations import Annotations
 from stempede.preprocess.background import Background
 from stempede.preprocess.defects import Defects
+from stempede_kernels.smooth import block_mean, gaussian
 
 SIDE = 640
 """Longest side of the frame, or of the middle of it, in blocks, that is looked at."""
@@ -140,17 +141,21 @@ def bends_and_tails(image: Any, valid: Any, factor: int, backend: Backend) -> tu
     """
     xp, ndimage = backend.xp, backend.ndimage
     view = shrink(image, factor, xp)
-    seen = shrink(valid.astype(xp.float32), factor, xp) > 0.99
+    seen = None if valid.all() else shrink(valid.astype(xp.float32), factor, xp) > 0.99
     balance, bent, tails = 0.0, LEAST * view.size, []
     for level in range(LEVELS):
         if level:
             view = shrink(view, 2, xp)
-            seen = shrink(seen.astype(xp.float32), 2, xp) > 0.99
+            seen = None if seen is None else shrink(seen.astype(xp.float32), 2, xp) > 0.99
         if min(view.shape) < 8 * SMOOTH_PX:
             break
-        smooth = ndimage.gaussian_filter(view, SMOOTH_PX, truncate=3)
+        smooth = gaussian(view, SMOOTH_PX, truncate=3)
         # nothing that is not valid reaches in through the smoothing
-        known = ndimage.minimum_filter(seen.astype(xp.uint8), 9) > 0
+        known = (
+            xp.ones(view.shape, bool)
+            if seen is None
+            else ndimage.minimum_filter(seen.astype(xp.uint8), 9) > 0
+        )
         sample = smooth[::2, ::2][known[::2, ::2]]
         if sample.size < FEWEST:
             break
@@ -173,20 +178,23 @@ def bends(smooth: Any, known: Any, xp: Any = np) -> Any:
         to a limit: a contact of two particles is sharp but short.
     """
     p = xp.pad(smooth, 1, mode="edge")
-    slope = xp.hypot(p[2:, 1:-1] - p[:-2, 1:-1], p[1:-1, 2:] - p[1:-1, :-2])
+    along_y, along_x = p[2:, 1:-1] - p[:-2, 1:-1], p[1:-1, 2:] - p[1:-1, :-2]
+    slope = xp.sqrt(along_y * along_y + along_x * along_x)
     quiet = float(xp.quantile(slope[::2, ::2][known[::2, ::2]], QUIET))
     # gradients of noise are Rayleigh distributed
     slope *= np.float32(np.sqrt(-2 * np.log(1 - QUIET)) / max(quiet, 1e-20))
     rows, columns = xp.nonzero((slope > FLOOR) & known)
+    place = (rows + 1) * p.shape[1] + columns + 1
 
     def at(dy: int, dx: int) -> Any:
-        return p[rows + (1 + dy), columns + (1 + dx)]
+        return p.ravel()[place + (dy * p.shape[1] + dx)]
 
     up, down, left, right, here = at(-1, 0), at(1, 0), at(0, -1), at(0, 1), at(0, 0)
     y, x = (down - up) / 2, (right - left) / 2
     xy = (at(1, 1) + at(-1, -1) - at(1, -1) - at(-1, 1)) / 4
     along = 2 * x * y * xy - (up + down - 2 * here) * x * x - (left + right - 2 * here) * y * y
-    curvature = along / xp.maximum((y * y + x * x) ** 1.5, np.float32(1e-30))
+    square = y * y + x * x
+    curvature = along / xp.maximum(square * xp.sqrt(square), np.float32(1e-30))
     clear = xp.minimum(slope[rows, columns] - FLOOR, SPAN)
     return xp.clip(curvature * (BEND * SMOOTH_PX), -1, 1) * clear
 
@@ -197,6 +205,8 @@ def shrink(image: Any, factor: int, xp: Any = np) -> Any:
         return image
     h, w = image.shape[0] // factor, image.shape[1] // factor
     image = image[: h * factor, : w * factor]
+    if xp is np and image.size:
+        return block_mean(image, factor)
     rows = image[::factor].copy()
     for dy in range(1, factor):
         rows += image[dy::factor]
