@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from stempede_kernels.order import median, quantiles
 from stempede_kernels.smooth import block_mean, gaussian
 
 SMOOTH = 0.8
@@ -56,7 +57,7 @@ class Blocks:
     def contrast(self) -> float:
         """Median inside particles less that of the background."""
         inside, outside = (some(self.smooth[m]) for m in (self.mask, ~self.mask))
-        return float(np.median(inside) - np.median(outside))
+        return median(inside) - median(outside)
 
     @cached_property
     def bare(self) -> np.ndarray:
@@ -99,7 +100,7 @@ class Blocks:
     def noise(self, values: np.ndarray) -> float:
         """Return what noise alone does not exceed where no particle is; 0 if too little is bare."""
         found = values[self.bare]
-        return NOISE * float(np.quantile(some(found), 0.99)) if len(found) >= BARE else 0.0
+        return NOISE * quantiles(some(found), (0.99,))[0] if len(found) >= BARE else 0.0
 
 
 def noise_inside(image: np.ndarray, mask: np.ndarray, factor: int) -> float:

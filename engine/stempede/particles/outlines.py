@@ -17,6 +17,7 @@ from stempede.backend import Backend
 from stempede.particles.verify import contrasts, significant
 from stempede.particles.windows import masked_quantiles, sample_tiles, stretch
 from stempede_kernels.component_tree import sharp_regions
+from stempede_kernels.order import median, quantiles
 from stempede_kernels.smooth import block_mean, gaussian
 
 SMOOTH_PX = 1.05
@@ -373,7 +374,7 @@ def quantise(smooth: Any, seen: Any, xp: Any = np) -> Any:
     sample = smooth[::2, ::2][seen[::2, ::2]]
     if not sample.size:
         return xp.zeros(smooth.shape, xp.uint16)
-    low, high = xp.quantile(sample, xp.asarray([0.001, 0.999])).tolist()
+    low, high = quantiles(sample, (0.001, 0.999), xp)
     scale = np.float32((LEVELS - 1) / max(high - low, 1e-12))
     levels = (smooth - np.float32(low)) * scale
     xp.clip(levels, 0, LEVELS - 1, out=levels)
@@ -390,7 +391,7 @@ def usual_gradient(strength: Any, seen: Any, sharp: Sharpness, xp: Any = np) -> 
     side = max(8, round(sharp.window * SMOOTH_PX))
     (found,), size = masked_quantiles(strength, seen, side, (sharp.quantile,), xp)
     known = found[xp.isfinite(found) & (found > 0)]
-    typical = float(xp.median(known)) if known.size else 1.0
+    typical = median(known, xp) if known.size else 1.0
     found = xp.where(xp.isfinite(found), xp.maximum(found, 0.2 * typical), typical)
     found = found**sharp.local * typical ** (1 - sharp.local)
     found /= np.sqrt(-2 * np.log(1 - sharp.quantile))

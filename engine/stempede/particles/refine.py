@@ -9,6 +9,7 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.particles.outlines import SMOOTH_PX, View, gradient, smoothing
+from stempede_kernels.order import median, quantiles
 from stempede_kernels.smooth import box_mean, gaussian
 
 WINDOW = 9
@@ -130,8 +131,8 @@ def _smoothed(view: View, levels: Levels, image: Any, xp: Any) -> Any:
     if not rim.any() or not bare.any():
         return smooth
     removed = (rows - view.smooth[:h, :w])[bare]
-    low, high = xp.quantile(removed, xp.asarray([0.16, 0.84])).tolist()
-    noise = (high - low) / 2 / float(xp.median(levels.height[rim]))
+    low, high = quantiles(removed, (0.16, 0.84), xp)
+    noise = (high - low) / 2 / median(levels.height[rim], xp)
     wanted = min(sigma * noise / QUIET, max(LEAST_PX, SMOOTH_PX * factor / LEAST_FINER))
     if wanted > 1.02 * sigma:
         smooth = gaussian(smooth, float(np.sqrt(wanted**2 - sigma**2)), truncate=3)

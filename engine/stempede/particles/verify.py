@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stempede.particles.windows import masked_quantiles, stretch
+from stempede_kernels.order import median
 from stempede_kernels.smooth import box_mean
 
 WINDOW = 15
@@ -86,7 +87,7 @@ def _dark_spread(residue: Any, known: Any, xp: Any) -> Any:
     quantiles, size = masked_quantiles(residue, known, SIDE, (ONE_SIGMA, 0.5), xp)
     spread = quantiles[1] - quantiles[0]
     found = spread[xp.isfinite(spread) & (spread > 0)]
-    typical = float(xp.median(found)) if found.size else 1.0
+    typical = median(found, xp) if found.size else 1.0
     spread = xp.where(xp.isfinite(spread), xp.maximum(spread, 0.2 * typical), typical)
     return stretch(spread.astype(xp.float32), size, residue.shape, xp)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stempede.frames import Batch
+from stempede_kernels.order import median, row_medians
 
 MAD_TO_SIGMA = 1.4826
 # of twice as many pixels the noise is measured, to 0.3 %
@@ -66,7 +67,7 @@ def pixel_noise(image: Any, xp: Any = np) -> float:
     """
     rows = image[1 :: max(3, image.size // NOISE_SAMPLE)]
     step = (rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]).ravel()[::2]
-    sigma = MAD_TO_SIGMA * float(xp.median(xp.abs(step))) / np.sqrt(6.0)
+    sigma = MAD_TO_SIGMA * median(xp.abs(step), xp) / np.sqrt(6.0)
     spread = float(xp.mean(xp.abs(step)))
     floor = spread / 64 if spread > 0 else float(image.max() - image.min()) / 4096
     return max(sigma, floor, float(np.finfo(np.float32).tiny))
@@ -126,7 +127,7 @@ def mend_lines(image: Any, threshold_sigma: float, xp: Any = np) -> int:
     if h < 8:
         return 0
     part = image[:, :: max(1, w // 256)]
-    step = xp.median(part[2:-2] - (part[:-4] + part[4:]) * np.float32(0.5), axis=1)
+    step = row_medians(part[2:-2] - (part[:-4] + part[4:]) * np.float32(0.5), xp)
     step = np.asarray(step.get() if hasattr(step, "get") else step, dtype=np.float64)
     # a dead line also moves the step of its neighbours two away, by half and with other sign
     spread = MAD_TO_SIGMA * np.median(np.abs(step - np.median(step)))

@@ -60,7 +60,7 @@ class Normalise:
                 "noise": np.array(noises),
                 "polarity": np.array(names, np.dtypes.StringDType()),
                 "focus": np.array(sharp),
-                "valid_fraction": np.array([float(v.mean()) for v in valid]),
+                "valid_fraction": np.array([int(xp.count_nonzero(v)) / v.size for v in valid]),
             }
         )
         return batch.with_(images=images, tables={"frames": frames})

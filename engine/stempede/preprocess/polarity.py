@@ -19,6 +19,7 @@ from stempede.frames import Batch
 from stempede.preprocess.annotations import Annotations
 from stempede.preprocess.background import Background
 from stempede.preprocess.defects import Defects
+from stempede_kernels.order import quantiles
 from stempede_kernels.smooth import block_mean, gaussian
 
 SIDE = 640
@@ -159,7 +160,7 @@ def bends_and_tails(image: Any, valid: Any, factor: int, backend: Backend) -> tu
         sample = smooth[::2, ::2][known[::2, ::2]]
         if sample.size < FEWEST:
             break
-        low, middle, high = xp.quantile(sample, xp.asarray([TAIL, 0.5, 1 - TAIL])).tolist()
+        low, middle, high = quantiles(sample, (TAIL, 0.5, 1 - TAIL), xp)
         tails.append((high + low - 2 * middle) / max(high - low, 1e-20))
         turn = bends(smooth, known, xp)
         # lengths are in blocks, which double from level to level
@@ -180,7 +181,7 @@ def bends(smooth: Any, known: Any, xp: Any = np) -> Any:
     p = xp.pad(smooth, 1, mode="edge")
     along_y, along_x = p[2:, 1:-1] - p[:-2, 1:-1], p[1:-1, 2:] - p[1:-1, :-2]
     slope = xp.sqrt(along_y * along_y + along_x * along_x)
-    quiet = float(xp.quantile(slope[::2, ::2][known[::2, ::2]], QUIET))
+    quiet = quantiles(slope[::2, ::2][known[::2, ::2]], (QUIET,), xp)[0]
     # gradients of noise are Rayleigh distributed
     slope *= np.float32(np.sqrt(-2 * np.log(1 - QUIET)) / max(quiet, 1e-20))
     rows, columns = xp.nonzero((slope > FLOOR) & known)

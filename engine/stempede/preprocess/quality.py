@@ -9,6 +9,7 @@ import numpy as np
 
 from stempede.frames import Batch
 from stempede.preprocess.focus import sharpness
+from stempede_kernels.order import median
 
 BLOCKS = 8
 """Blocks along each side whose grey levels are compared."""
@@ -44,7 +45,7 @@ class Quality:
             **({"focus": []} if self.focus else {}),
         }
         for image, there in zip(batch.images, valid):
-            found["saturated_fraction"].append(saturated(image, there))
+            found["saturated_fraction"].append(saturated(image, there, xp))
             found["unevenness"].append(unevenness(image, there, xp))
             found["streaks"].append(streaks(image, xp))
             if self.focus:
@@ -53,22 +54,23 @@ class Quality:
         return batch.with_(tables={"frames": batch.tables["frames"].with_columns(columns)})
 
 
-def saturated(image: Any, valid: Any) -> float:
+def saturated(image: Any, valid: Any, xp: Any = np) -> float:
     """Return the share of valid pixels that stand at the frame's highest value.
 
     Parameters
     ----------
     image : (y, x) float32 array
     valid : (y, x) bool array
+    xp : module
+        NumPy or CuPy.
 
     Returns
     -------
     float
         One pixel's share where nothing is cut off; 0 without a valid pixel.
     """
-    n = int(valid.sum())
-    top = image.max()
-    return float((valid & (image >= top)).sum()) / n if n else 0.0
+    n = int(xp.count_nonzero(valid))
+    return int(xp.count_nonzero(valid & (image >= image.max()))) / n if n else 0.0
 
 
 def unevenness(image: Any, valid: Any, xp: Any) -> float:
@@ -97,10 +99,9 @@ def unevenness(image: Any, valid: Any, xp: Any) -> float:
     seen = image[:height, :width]
     blocks = seen.reshape(BLOCKS, height // BLOCKS, BLOCKS, width // BLOCKS)
     blocks = blocks[:, ::step, :, ::step].transpose(0, 2, 1, 3).reshape(BLOCKS**2, -1)
-    kept = valid[:height, :width].reshape(BLOCKS, height // BLOCKS, BLOCKS, width // BLOCKS)
-    share = kept.mean(axis=(1, 3)).reshape(-1)
     low, middle, high = xp.quantile(blocks, xp.asarray([0.25, 0.5, 0.75]), axis=1)
-    whole = share > 0.5
+    kept = valid[:height, :width].reshape(BLOCKS, height // BLOCKS, BLOCKS, width // BLOCKS)
+    whole = xp.count_nonzero(kept, axis=(1, 3)).reshape(-1) > height * width // BLOCKS**2 / 2
     if int(whole.sum()) < BLOCKS:
         return float("nan")
     within = float(xp.median((high - low)[whole])) / 1.349
@@ -127,7 +128,7 @@ def streaks(image: Any, xp: Any) -> float:
         About 1 where lines are alike; NaN for an image without noise.
     """
     steps = xp.diff(image[:, ::EVERY], axis=0)
-    sigma = MAD_TO_SIGMA * float(xp.median(xp.abs(steps[::EVERY])))
+    sigma = MAD_TO_SIGMA * median(xp.abs(steps[::EVERY]), xp)
     if not sigma > 0:
         return float("nan")
     jump = xp.clip(steps, -CLIP_SIGMA * sigma, CLIP_SIGMA * sigma).mean(axis=1)
