@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from stempede.particles.blocks import Blocks
 from stempede.particles.discs import find_discs, round_view
-from stempede.particles.rounds import are_discs, paint_discs, with_discs
+from stempede.particles.rounds import Painted, paint_discs, with_discs
 from stempede.particles.split import Split, split_regions
 
 SHAPE = (250, 331)
@@ -136,12 +136,14 @@ def test_parts_that_are_discs_stay_as_they_are():
     owner, coarse = np.array([0, 1, 1]), (parts > 0).astype(int)
     discs = np.array([[20.0, x, 10.0, 0.9] for x in (15.0, 34.0, 46.0)])
     edges = (np.hypot(yy - 20, xx - 34) <= 10).astype(np.float32) + (parts > 0)
-    found, of = with_discs(parts, owner, coarse, discs, Blocks(1, edges, parts > 0))
+    painted = Painted.of(discs, parts, coarse)
+    found, of = with_discs(painted, owner, coarse, Blocks(1, edges, parts > 0))
     np.testing.assert_array_equal(found == 1, parts == 1)
     assert {4, 5} <= {*np.unique(found[parts == 2])}
     assert set(of[np.unique(found[found > 0])]) == {1}
-    assert are_discs(parts, discs)
-    assert not are_discs(np.where((abs(yy - 20) < 4) & (abs(xx - 30) < 25), 1, 0), discs)
+    assert painted.are_particles
+    bar = np.where((abs(yy - 20) < 4) & (abs(xx - 30) < 25), 1, 0)
+    assert not Painted.of(discs, bar, bar).are_particles
 
 
 def test_bare_frames_hold_no_discs():

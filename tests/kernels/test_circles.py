@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stempede_kernels.circles import edges_on, reference, vote
+from stempede_kernels.circles import apart, edges_on, reference, vote
 
 SHAPE = (31, 44)
 
@@ -49,6 +49,14 @@ def test_edges_agree_with_reference(seed, facing):
     found = edges_on(circles, at, tuple(slopes), **how)
     np.testing.assert_array_equal(found, reference.edges_on(circles, at, tuple(slopes), **how))
     assert {*np.unique(found)} <= {*range(-1, len(at))}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(0, 40))
+def test_circles_apart_agree_with_reference(seed, n):
+    rng = np.random.default_rng(seed)
+    circles = np.column_stack([rng.uniform(0, 30, (n, 2)), rng.uniform(3, 6, n)])
+    np.testing.assert_array_equal(apart(circles, 0.85), reference.apart(circles, 0.85))
 
 
 def test_what_does_not_fit_is_refused():

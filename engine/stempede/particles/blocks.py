@@ -60,9 +60,14 @@ class Blocks:
         return median(inside) - median(outside)
 
     @cached_property
+    def near(self) -> np.ndarray:
+        """Particles and what is beside them."""
+        return extreme(self.mask, np.maximum)
+
+    @cached_property
     def bare(self) -> np.ndarray:
         """Background clear of particles and of the frame's rim."""
-        bare = ~extreme(self.mask, np.maximum)
+        bare = ~self.near
         bare[[0, -1]] = bare[:, [0, -1]] = False
         return bare
 
@@ -78,14 +83,17 @@ class Blocks:
         down, right = self.slopes
         return np.sqrt(down * down + right * right)
 
-    @cached_property
-    def crest(self) -> np.ndarray:
-        """Where the rise is greatest across an edge: lines one block wide."""
-        down, right = self.slopes
+    def crest(self, least: float) -> np.ndarray:
+        """Return where a rise above ``least`` is greatest across its edge: lines one block wide."""
+        y, x = np.nonzero(self.rise > least)
+        steep = np.abs(self.slopes[0][y, x]) >= np.abs(self.slopes[1][y, x])
         around = np.pad(self.rise, 1)
-        by_row = (self.rise >= around[2:, 1:-1]) & (self.rise > around[:-2, 1:-1])
-        by_column = (self.rise >= around[1:-1, 2:]) & (self.rise > around[1:-1, :-2])
-        return np.where(np.abs(down) >= np.abs(right), by_row, by_column)
+        width = around.shape[1]
+        place, step = (y + 1) * width + x + 1, np.where(steep, width, 1)
+        here, after, before = (around.ravel()[place + d] for d in (0, step, -step))
+        found = np.zeros(self.rise.shape, bool)
+        found[y, x] = (here >= after) & (here > before)
+        return found
 
     @cached_property
     def floor(self) -> float:
@@ -95,7 +103,7 @@ class Blocks:
     @cached_property
     def edges(self) -> np.ndarray:
         """Crests that are steep enough to be edges."""
-        return np.asarray(self.crest & (self.rise > self.floor))
+        return self.crest(self.floor)
 
     def noise(self, values: np.ndarray) -> float:
         """Return what noise alone does not exceed where no particle is; 0 if too little is bare."""

@@ -43,7 +43,7 @@ def find_gaps(blocks: Blocks, valley: float, step: float) -> np.ndarray:
         gaps |= closing(smooth) - smooth > least
     if step > 0:
         least = max(step * blocks.contrast, louder * blocks.noise(blocks.rise))
-        gaps |= blocks.crest & (blocks.rise > least)
+        gaps |= blocks.crest(least)
     return gaps
 
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stempede.particles.blocks import Blocks, extreme
-from stempede_kernels.circles import edges_on, vote
-from stempede_kernels.smooth import box_mean
+from stempede_kernels.circles import apart, edges_on, vote
 
 # radii looked for; smaller ones are found by any few edges
 SMALLEST, LARGEST = 6.0, 16.0
@@ -143,8 +142,7 @@ def find_discs(blocks: Blocks, seen: float) -> np.ndarray:
 
 def _candidates(blocks: Blocks) -> np.ndarray:
     """Return the (n, 3) circles for which many edges vote."""
-    near = box_mean(blocks.mask.astype(np.float32), 5) > 0
-    y, x = np.nonzero(blocks.edges & near)
+    y, x = np.nonzero(blocks.edges & blocks.near)
     down, right = blocks.slopes
     inward = np.stack([down[y, x], right[y, x]], axis=1) / blocks.rise[y, x, None]
     cell = 1 if blocks.mask.size <= MANY_BLOCKS else 2
@@ -232,9 +230,4 @@ def _inside(circles: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _apart(circles: np.ndarray) -> np.ndarray:
     """Return the circles, best first, that are not too close to a better one."""
-    kept = np.zeros(len(circles), bool)
-    for i, (y, x, r, _) in enumerate(circles):
-        others = circles[kept]
-        gap = np.hypot(others[:, 0] - y, others[:, 1] - x)
-        kept[i] = bool(np.all(gap > APART * np.maximum(others[:, 2], r)))
-    return circles[kept]
+    return circles[apart(circles[:, :3], APART)]

@@ -5,6 +5,8 @@ All lengths are in blocks, all images frames of blocks.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stempede.particles.blocks import Blocks, extreme
@@ -21,79 +23,98 @@ MOST, TWO = 0.6, 1.5
 INNER, ALL_ROUND = 0.05, 0.7
 
 
-def are_discs(parts: np.ndarray, discs: np.ndarray) -> bool:
-    """Whether many of the parts that are as large as one disc are one.
-
-    Corners and caps fit circles too, but then the particles whose outlines are plain to see
-    are none.
+@dataclass(frozen=True)
+class Painted:
+    """Discs painted over the parts of a frame as cut without them.
 
     Parameters
     ----------
-    parts : (y, x) int array
-        As cut without the discs; 0 on the background.
     discs : (n, 4) float64 array
         As of ``find_discs``.
+    parts : (y, x) int array
+        0 on the background.
+    map : (y, x) int32 array
+        Disc 1..n of each block, 0 in none.
+    area : (m + 1,) int array
+        Blocks of each part.
+    disc, part, shared : (k,) int arrays
+        Pairs that overlap, and the blocks that they share; part 0 is the background.
     """
-    painted = paint_discs(discs, parts > 0)
-    area = np.bincount(parts.ravel())
-    disc, part, shared = _overlaps(painted, parts)
-    agree = np.zeros(len(area))
-    union = area[part] + np.bincount(painted.ravel())[disc] - shared
-    np.maximum.at(agree, part, shared / union)
-    typical = np.pi * np.median(discs[discs[:, 3] >= CLEAR, 2]) ** 2
-    single = (area > typical / ONE) & (area < typical * ONE)
-    single[0] = False
-    return bool((agree[single] > AGREE).sum() > MANY * single.sum())
+
+    discs: np.ndarray
+    parts: np.ndarray
+    map: np.ndarray
+    area: np.ndarray
+    disc: np.ndarray
+    part: np.ndarray
+    shared: np.ndarray
+
+    @classmethod
+    def of(cls, discs: np.ndarray, parts: np.ndarray, coarse: np.ndarray) -> Painted:
+        """Paint discs over parts of (y, x) regions, all in blocks."""
+        painted = paint_discs(discs, coarse)
+        area = np.bincount(parts.ravel())
+        found = painted > 0
+        blocks = np.bincount(painted[found].astype(np.int64) * len(area) + parts[found])
+        pairs = np.flatnonzero(blocks)
+        return cls(discs, parts, painted, area, *np.divmod(pairs, len(area)), blocks[pairs])
+
+    @property
+    def are_particles(self) -> bool:
+        """Whether many of the parts that are as large as one disc are one.
+
+        Corners and caps fit circles too, but then the particles whose outlines are plain to
+        see are none.
+        """
+        agree = np.zeros(len(self.area))
+        union = self.area[self.part] + np.bincount(self.map.ravel())[self.disc] - self.shared
+        np.maximum.at(agree, self.part, self.shared / union)
+        typical = np.pi * np.median(self.discs[self.discs[:, 3] >= CLEAR, 2]) ** 2
+        single = (self.area > typical / ONE) & (self.area < typical * ONE)
+        single[0] = False
+        return bool((agree[single] > AGREE).sum() > MANY * single.sum())
+
+    def lacking(self, blocks: Blocks) -> np.ndarray:
+        """Return the map of the discs that have no part of their own, but should.
+
+        A part that holds most of a disc and is too small for another one is that disc's
+        already. One that shows no edge inside is a single piece, of which no disc is cut
+        unless it is seen nearly all round: the end of a rod and the core of a star lie on
+        circles too, but where particles overlap their thicknesses add.
+        """
+        rows, columns = self.parts.shape
+        inside = ~extreme(self.parts == 0, np.maximum) & blocks.edges[:rows, :columns]
+        edges = np.bincount(self.parts[inside], minlength=len(self.area))
+        radius, seen = np.concatenate([[[np.inf, 0]], self.discs[:, 2:]])[self.disc].T
+        alone = self.area[self.part] < TWO * np.pi * radius**2
+        alone |= (edges[self.part] < INNER * 2 * np.pi * radius) & (seen < ALL_ROUND)
+        alone &= self.shared > MOST * np.pi * radius**2
+        kept = np.arange(len(self.discs) + 1)
+        kept[self.disc[alone]] = 0
+        return kept[self.map]
 
 
 def with_discs(
-    parts: np.ndarray, owner: np.ndarray, coarse: np.ndarray, discs: np.ndarray, blocks: Blocks
+    painted: Painted, owner: np.ndarray, coarse: np.ndarray, blocks: Blocks
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return parts and their regions with a part of its own for each disc that lacks one.
 
-    A part that holds most of a disc and is too small for another one is that disc's already.
-    One that shows no edge inside is a single piece, of which no disc is cut unless it is seen
-    nearly all round: the end of a rod and the core of a star lie on circles too, but where
-    particles overlap their thicknesses add.
-
     Parameters
     ----------
-    parts : (y, x) int array
-        0 on the background.
+    painted : Painted
     owner : (n + 1,) int array
         Region of each part.
     coarse : (y, x) int array
         Regions.
-    discs : (n, 4) float64 array
     blocks : Blocks
         The view that all these are seen in.
     """
-    painted = paint_discs(discs, coarse)
-    area = np.bincount(parts.ravel(), minlength=len(owner))
-    inside = ~extreme(parts == 0, np.maximum) & blocks.edges[: parts.shape[0], : parts.shape[1]]
-    edges = np.bincount(parts[inside], minlength=len(owner))
-    disc, part, shared = _overlaps(painted, parts)
-    radius, seen = np.concatenate([[[np.inf, 0]], discs[:, 2:]])[disc].T
-    alone = area[part] < TWO * np.pi * radius**2
-    alone |= (edges[part] < INNER * 2 * np.pi * radius) & (seen < ALL_ROUND)
-    alone &= shared > MOST * np.pi * radius**2
-    painted[np.isin(painted, disc[alone])] = 0
-    found = painted > 0
-    regions = np.zeros(len(discs), np.int64)
-    regions[painted[found] - 1] = coarse[found]
-    joined = np.where(found, painted + (len(owner) - 1), parts)
+    lacking = painted.lacking(blocks)
+    found = lacking > 0
+    regions = np.zeros(len(painted.discs), np.int64)
+    regions[lacking[found] - 1] = coarse[found]
+    joined = np.where(found, lacking + (len(owner) - 1), painted.parts)
     return joined, np.concatenate([owner, regions])
-
-
-def _overlaps(painted: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return disc, part and blocks shared of each pair that overlaps."""
-    found = painted > 0
-    n = int(parts.max(initial=0)) + 1
-    pairs, shared = np.unique(
-        painted[found].astype(np.int64) * n + parts[found], return_counts=True
-    )
-    disc, part = np.divmod(pairs, n)
-    return disc, part, shared
 
 
 def paint_discs(discs: np.ndarray, coarse: np.ndarray) -> np.ndarray:
@@ -116,8 +137,8 @@ def paint_discs(discs: np.ndarray, coarse: np.ndarray) -> np.ndarray:
         columns = slice(max(0, int(x - reach)), min(width, int(x + reach) + 2))
         here = coarse[min(max(round(y), 0), height - 1), min(max(round(x), 0), width - 1)]
         dy = np.arange(rows.start, rows.stop)[:, None] - y
-        distance = np.hypot(dy, np.arange(columns.start, columns.stop) - x) / r
-        own = (painted[rows, columns] == 0) & (distance <= 1 + NEAR)
+        dx = np.arange(columns.start, columns.stop) - x
+        own = (dy * dy + dx * dx <= reach * reach) & (painted[rows, columns] == 0)
         own &= (coarse[rows, columns] == here) & (here > 0)
         painted[rows, columns][own] = k
     return painted

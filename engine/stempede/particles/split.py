@@ -11,7 +11,7 @@ from stempede.frames import Batch
 from stempede.particles.blocks import Blocks
 from stempede.particles.cuts import find_gaps, rejoin
 from stempede.particles.discs import Round, round_view
-from stempede.particles.rounds import are_discs, with_discs
+from stempede.particles.rounds import Painted, with_discs
 from stempede_kernels.distance import distance
 from stempede_kernels.label import renumber
 from stempede_kernels.maxima import label_h_maxima
@@ -114,8 +114,9 @@ def split_regions(
         blocks = Blocks.of(image, frame, factor)
         view = round_view(image, frame, blocks, circle)
         coarse, parts, owner = parts_of(frame, view.blocks, depth, least, valley, step)
-        if len(view.discs) and are_discs(parts, view.discs):
-            parts, owner = with_discs(parts, owner, coarse, view.discs, view.blocks)
+        painted = Painted.of(view.discs, parts, coarse) if len(view.discs) else None
+        if painted and painted.are_particles:
+            parts, owner = with_discs(painted, owner, coarse, view.blocks)
         elif view.blocks is not blocks:
             view = Round(blocks)
             coarse, parts, owner = parts_of(frame, blocks, depth, least, valley, step)

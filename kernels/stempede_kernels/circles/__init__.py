@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stempede_kernels.dispatch import implementation
 
-__all__ = ["edges_on", "vote"]
+__all__ = ["apart", "edges_on", "vote"]
 
 
 def vote(
@@ -128,3 +128,31 @@ def edges_on(
         float(facing),
     )
     return found
+
+
+def apart(circles: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Keep circles, the first of them first, whose centres are not too close to one kept.
+
+    Parameters
+    ----------
+    circles : (n, 3) float64 array
+        Centre y and x, radius.
+    share : float
+        Of the larger radius of two, by which their centres lie apart at least.
+
+    Returns
+    -------
+    (n,) bool array
+
+    Raises
+    ------
+    TypeError
+        If the circles are on a GPU.
+    ValueError
+        If they are not (n, 3).
+    """
+    if circles.ndim != 2 or circles.shape[1] != 3:
+        raise ValueError(f"circles must be (n, 3), found {circles.shape}")
+    run: Any = implementation(__name__, circles).apart
+    kept: NDArray[np.bool_] = run(np.ascontiguousarray(circles, np.float64), float(share))
+    return kept

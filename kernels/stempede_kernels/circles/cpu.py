@@ -44,6 +44,20 @@ def edges_on(
 
 
 @njit(cache=True, nogil=True)
+def apart(circles, share):
+    """Hold each circle against all that are kept before it."""
+    kept = np.zeros(len(circles), np.bool_)
+    for i in range(len(circles)):
+        near = False
+        for j in range(i):
+            y, x = circles[i, 0] - circles[j, 0], circles[i, 1] - circles[j, 1]
+            least = share * max(circles[i, 2], circles[j, 2])
+            near |= kept[j] and y * y + x * x <= least * least
+        kept[i] = not near
+    return kept
+
+
+@njit(cache=True, nogil=True)
 def _count(edges, r, cell, rim, counts):
     for k in range(len(edges)):
         y = np.int64((edges[k, 0] + edges[k, 2] * r + 0.5) / cell + rim)

@@ -49,3 +49,13 @@ def edges_on(
     rise = np.sqrt(down[iy, ix] ** 2 + right[iy, ix] ** 2)
     inward[(inward < floor) | (inward / np.maximum(rise, 1e-12) < facing)] = 0
     return np.where(inward.max(axis=2) > 0, inward.argmax(axis=2), -1).astype(np.int8)
+
+
+def apart(circles: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Which circles are not too close to one that is kept before them."""
+    kept = np.zeros(len(circles), bool)
+    for i, (y, x, r) in enumerate(circles):
+        others = circles[kept]
+        gap = np.hypot(others[:, 0] - y, others[:, 1] - x)
+        kept[i] = np.all(gap > share * np.maximum(others[:, 2], r))
+    return kept
