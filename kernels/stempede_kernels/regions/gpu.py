@@ -328,7 +328,7 @@ _NUMBERS = {"height": "i32", "width": "i32", "gap": "i32", "reach": "i32"}
 _TILE = {"ROWS": TILE_ROWS, "COLUMNS": TILE_COLUMNS}
 
 # (kernel, signature, constexprs, warps), compiled for every architecture without a device
-COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
+COMPILE_CASES: list[tuple[Any, ...]] = [
     (
         _tile_kernel,
         _POINTERS | _NUMBERS,

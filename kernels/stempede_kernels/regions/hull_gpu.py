@@ -18,6 +18,8 @@ BLOCK = 128
 # vertices taken at a time: edges against vertices, and pairs of vertices
 CORNERS = 32
 PAIRED = 16
+# left to itself the assembler keeps to 96 and may spill
+MORE_REGISTERS = {"maxnreg": 128}
 
 _ROUNDING = 1e-12
 
@@ -89,7 +91,9 @@ def longest(corners: Any, begin: Any) -> Any:
     Of equal distances the one with the smallest angle in (-90, 90] counts.
     """
     found = torch.empty((len(begin) - 1, 3), dtype=torch.int64, device=begin.device)
-    _longest_kernel[(len(found),)](corners, begin, found, SIDE=PAIRED, num_warps=2)
+    _longest_kernel[(len(found),)](
+        corners, begin, found, SIDE=PAIRED, num_warps=2, **MORE_REGISTERS
+    )
     return found
 
 
@@ -171,7 +175,8 @@ def _wrap_kernel(
         least = tl.full([], float("inf"), tl.float64)
         next_y = bottom
         next_x = x
-        for start in range(y + 1, bottom + 1, BLOCK):
+        start = y + 1
+        while start <= bottom:
             at = start + tl.arange(0, BLOCK)
             near, there = _point(extents_ptr, at, height)
             # a quotient of such whole numbers is rounded to the same number only if it is equal
@@ -183,6 +188,7 @@ def _wrap_kernel(
             least = tl.where(better, lowest, least)
             next_y = tl.where(better, last, next_y)
             next_x = tl.where(better, tl.min(tl.where(at == last, near, 2 * NONE), axis=0), next_x)
+            start += BLOCK
         _fill_convex(convex_ptr, y, x, next_y, next_x, BLOCK)
         y = next_y
         x = next_x
@@ -197,11 +203,13 @@ def _fill_convex(convex_ptr, y, x, next_y, next_x, BLOCK: tl.constexpr):
     """Store the first column on or right of an edge, per row: a ceiling of a fraction."""
     rise = (next_y - y).to(tl.int64)
     run = (next_x - x).to(tl.int64)
-    for start in range((y + 1) >> 1, (next_y >> 1) + 1, BLOCK):
+    start = (y + 1) >> 1
+    while 2 * start <= next_y:
         row = start + tl.arange(0, BLOCK)
         numerator = x * rise + run * (2 * row - y)
         ceiling = (numerator + 2 * rise * (1 + SHIFT) - 1) // (2 * rise) - SHIFT
         tl.store(convex_ptr + row, ceiling.to(tl.int32), mask=2 * row <= next_y)
+        start += BLOCK
 
 
 @triton.jit
@@ -226,8 +234,10 @@ def _longest_kernel(corners_ptr, begin_ptr, found_ptr, SIDE: tl.constexpr):
     best_y = tl.full([], 0, tl.int64)
     best_x = tl.full([], 0, tl.int64)
     for turn in tl.static_range(3):
-        for start in range(begin, end, SIDE):
-            for second in range(begin, start + SIDE, SIDE):
+        start = begin
+        while start < end:
+            second = begin
+            while second <= start:
                 steps = tl.arange(0, SIDE)
                 dy, dx = _pairs(corners_ptr, start + steps, second + steps, end)
                 square = dy * dy + dx * dx
@@ -242,6 +252,8 @@ def _longest_kernel(corners_ptr, begin_ptr, found_ptr, SIDE: tl.constexpr):
                     chosen = (square == best) & (steep == flattest)
                     best_y = tl.maximum(best_y, tl.max(tl.where(chosen, tl.abs(dy), 0)))
                     best_x = tl.maximum(best_x, tl.max(tl.where(chosen, tl.abs(dx), 0)))
+                second += SIDE
+            start += SIDE
     tl.store(found_ptr + 3 * region, best)
     tl.store(found_ptr + 3 * region + 1, tl.where(flattest < 0, -best_y, best_y))
     tl.store(found_ptr + 3 * region + 2, best_x)
@@ -253,7 +265,8 @@ def _span_kernel(corners_ptr, begin_ptr, spans_ptr, edges_ptr, n_corners, SIDE: 
     region = tl.program_id(0)
     begin = tl.load(begin_ptr + region)
     end = tl.load(begin_ptr + region + 1)
-    for start in range(begin, end, SIDE):
+    start = begin
+    while start < end:
         edge = start + tl.arange(0, SIDE)
         real = edge < end
         before = tl.where(edge == begin, end - 1, edge - 1)
@@ -265,7 +278,8 @@ def _span_kernel(corners_ptr, begin_ptr, spans_ptr, edges_ptr, n_corners, SIDE: 
         across_low = along_low
         along_high = -along_low
         across_high = -along_low
-        for second in range(begin, end, SIDE):
+        second = begin
+        while second < end:
             other = second + tl.arange(0, SIDE)
             there = (other < end)[None, :]
             y = tl.load(corners_ptr + 2 * other, mask=other < end, other=0)[None, :]
@@ -276,14 +290,16 @@ def _span_kernel(corners_ptr, begin_ptr, spans_ptr, edges_ptr, n_corners, SIDE: 
             along_high = tl.maximum(along_high, tl.max(tl.where(there, along, -FAR), axis=1))
             across_low = tl.minimum(across_low, tl.min(tl.where(there, across, FAR), axis=1))
             across_high = tl.maximum(across_high, tl.max(tl.where(there, across, -FAR), axis=1))
+            second += SIDE
         tl.store(spans_ptr + edge, along_high - along_low, mask=real)
         tl.store(spans_ptr + n_corners + edge, across_high - across_low, mask=real)
         tl.store(edges_ptr + 2 * edge, dy, mask=real)
         tl.store(edges_ptr + 2 * edge + 1, dx, mask=real)
+        start += SIDE
 
 
 # (kernel, signature, constexprs, warps), compiled for every architecture without a device
-COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
+COMPILE_CASES: list[tuple[Any, ...]] = [
     (
         _wrap_kernel,
         {
@@ -304,6 +320,7 @@ COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
         {"corners_ptr": "*i64", "begin_ptr": "*i64", "found_ptr": "*i64"},
         {"SIDE": PAIRED},
         2,
+        MORE_REGISTERS,
     ),
     (
         _span_kernel,

@@ -11,6 +11,9 @@ from stempede_kernels.label import gpu as labelling
 # slots (a pixel in turn times a direction) and warps of a program, for regions up to so many px
 SIZES = ((1 << 15, 512, 4), (1 << 31, 2048, 16))
 
+# left to itself the assembler keeps to 64 and may spill
+MORE_REGISTERS = {"maxnreg": 128}
+
 HIGHEST = 2**31 - 1
 
 
@@ -66,6 +69,7 @@ def _flood(state: Any, height: Any, sources: Any, owner: Any, area: Any, connect
                 NEAR=4 * connectivity,
                 SLOTS=slots,
                 num_warps=warps,
+                **MORE_REGISTERS,
             )
 
 
@@ -160,7 +164,8 @@ def _take_level(waiting_ptr, level_ptr, queue_ptr, n_waiting, here, SLOTS: tl.co
     n_queued = 0
     n_kept = 0
     lowest = float("inf")
-    for start in range(0, n_waiting, SLOTS):
+    start = 0
+    while start < n_waiting:
         slot = start + tl.arange(0, SLOTS)
         there = slot < n_waiting
         pixel = tl.load(waiting_ptr + slot, mask=there, other=0, volatile=True)
@@ -177,6 +182,7 @@ def _take_level(waiting_ptr, level_ptr, queue_ptr, n_waiting, here, SLOTS: tl.co
         n_kept += n_second
         lowest = tl.minimum(lowest, tl.min(tl.where(kept, level, float("inf")), axis=0))
         tl.debug_barrier()
+        start += SLOTS
     return n_queued, n_kept, lowest
 
 
@@ -258,8 +264,8 @@ _POINTERS = {
 }
 
 # (kernel, signature, constexprs, warps), compiled for every architecture without a device
-COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
-    (_flood_kernel, _POINTERS, {"NEAR": near, "SLOTS": slots}, warps)
+COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int, dict[str, int]]] = [
+    (_flood_kernel, _POINTERS, {"NEAR": near, "SLOTS": slots}, warps, MORE_REGISTERS)
     for near in (4, 8)
     for _, slots, warps in SIZES
 ]
