@@ -76,27 +76,28 @@ def _separate(labels, least_px, out):
 @njit(cache=True, nogil=True)
 def _paint_blocks(labels, parts, factor, first, owner, has_parts, out):
     """Paint each block's part where it belongs; return the pixels that are left, (n, 2)."""
-    height, width = labels.shape
+    begin, start, stop, value = equal_runs(labels)
     left = np.empty((1024, 2), np.int32)
     n = 0
-    for y in range(height):
+    for y in range(labels.shape[0]):
         row = parts[min(y // factor, parts.shape[0] - 1)]
-        for x in range(width):
-            label = labels[y, x]
-            out[y, x] = label
+        for run in range(begin[y], begin[y + 1]):
+            label = value[run]
             if not has_parts[label]:
+                out[y, start[run] : stop[run]] = label
                 continue
-            part = row[min(x // factor, parts.shape[1] - 1)]
-            if part > 0 and owner[part - first] == label:
-                out[y, x] = part
-                continue
-            out[y, x] = 0
-            if n == len(left):
-                longer = np.empty((2 * n, 2), np.int32)
-                longer[:n] = left
-                left = longer
-            left[n, 0], left[n, 1] = y, x
-            n += 1
+            for x in range(start[run], stop[run]):
+                part = row[min(x // factor, parts.shape[1] - 1)]
+                if part > 0 and owner[part - first] == label:
+                    out[y, x] = part
+                    continue
+                out[y, x] = 0
+                if n == len(left):
+                    longer = np.empty((2 * n, 2), np.int32)
+                    longer[:n] = left
+                    left = longer
+                left[n, 0], left[n, 1] = y, x
+                n += 1
     return left[:n]
 
 
