@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stempede.backend import Backend
-from stempede.particles.outlines import SMOOTH_PX, View, gradient, smoothing
+from stempede.particles.outlines import SMOOTH_PX, View, smoothing
 from stempede_kernels.order import median, quantiles
 from stempede_kernels.smooth import box_mean, gaussian
 
@@ -156,10 +156,10 @@ def steepest(smooth: Any, levels: Levels, factor: int, xp: Any) -> float:
     near, base, height = (
         _widened(a[blocks], factor, smooth, xp) for a in (near, levels.base, levels.height)
     )
-    slope = xp.stack([smooth[at + d] for d in (-1, 0, 1)], axis=1)
-    slope = xp.stack([gradient(rows, xp)[1] for rows in slope])
+    beside = xp.pad(smooth[at], ((0, 0), (1, 1)), mode="edge")
+    down, right = smooth[at + 1] - smooth[at - 1], beside[:, 2:] - beside[:, :-2]
     found = (smooth[at][near] - base[near]) / height[near]
-    square = (slope[near] / height[near]) ** 2
+    square = (down * down + right * right)[near] / (2 * height[near]) ** 2
     n = BINS + 2 * BEYOND
     place = xp.floor(found * BINS).astype(int) + BEYOND
     fits = (place >= 0) & (place < n)
