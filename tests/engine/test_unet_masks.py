@@ -15,7 +15,15 @@ torch = pytest.importorskip("torch")
 
 from stempede.models import card, export  # noqa: E402
 from stempede.models.unet import UNet  # noqa: E402
-from stempede.models.unet_folds import Example, jaccard, origin_of, scan, split  # noqa: E402
+from stempede.models.unet_folds import (  # noqa: E402
+    Example,
+    jaccard,
+    origin_of,
+    scan,
+    split,
+    tuned,
+)
+from stempede.models.unet_train import UNetTraining  # noqa: E402
 
 SHAPE = (40, 61)
 
@@ -29,6 +37,13 @@ def two_squares(first=255, second=255):
     values = np.zeros(SHAPE, np.uint8)
     values[5:15, 5:15], values[20:35, 30:50] = first, second
     return values
+
+
+def test_an_image_gives_256_tiles_at_most():
+    training = UNetTraining(tiles=500, epochs=10)
+    assert tuned(training, 8).tiles == 204
+    assert tuned(training, 40).tiles == 500
+    assert tuned(UNetTraining(tiles=5, epochs=9999), 1).tiles == 1
 
 
 def test_two_values_are_a_mask_and_each_region_a_particle(tmp_path):

@@ -38,13 +38,13 @@ def unet(
     start: Annotated[
         str, typer.Option(help="Weights that --images start from: unet, or a .pt file.")
     ] = "unet",
-    epochs: Annotated[int, typer.Option(min=0, help="Passes; 0: 12, or 10 from masks.")] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes; 0: 20, or 10 from masks.")] = 0,
     tiles: Annotated[
-        int, typer.Option(min=0, help="Tiles in each pass; 0: 400, or 96 from masks.")
+        int, typer.Option(min=0, help="Tiles in each pass; 0: 800, or 96 from masks.")
     ] = 0,
     base: Annotated[
         int, typer.Option(min=1, help="Channels at full resolution, of simulated scenes.")
-    ] = 8,
+    ] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     quiet: Quiet = False,
@@ -57,6 +57,7 @@ def unet(
     from stempede.inference import require_torch
 
     require_torch("unet")
+    from stempede.models.unet_folds import tuned
     from stempede.models.unet_make import load, make_simulated, make_tuned
     from stempede.models.unet_train import UNetTraining
 
@@ -64,7 +65,7 @@ def unet(
         raise InputError("--images and --masks go together; give both, or neither")
     with Phases(quiet=quiet or as_json) as news:
         if masks is None:
-            training = UNetTraining(base, tiles or 400, epochs or 12, seed=seed)
+            training = UNetTraining(base, tiles or 800, epochs or 20, seed=seed)
             made = make_simulated(training, out, device=device, news=news)
         else:
             drawn = _read(images, masks)
@@ -72,6 +73,7 @@ def unet(
             training = UNetTraining(
                 first.base, tiles or 96, epochs or 10, peak_rate=1e-3, seed=seed
             )
+            training = tuned(training, len(drawn))
             made = make_tuned(
                 [d.example for d in drawn],
                 training,

@@ -31,7 +31,7 @@ from stempede.models.unet_samples import Tiles, simulated
 from stempede.models.unet_train import TrainedUNet, UNetTraining, train_on_simulation
 
 NAME = "unet"
-PARTICLE_PX = 24.0
+PARTICLE_PX = 28.0
 """Diameter of particles that a network looks at: the middle of what scenes show."""
 
 # a frame's side at most, and float32 numbers at once for each of its pixels

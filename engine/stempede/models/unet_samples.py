@@ -15,7 +15,7 @@ from stempede.simulate.scenes import scene
 from stempede_kernels.distance import distance
 
 # what the frame around a tile does to its level and spread
-_LEVEL_SD, _LOG_SPREAD_SD = 0.2, 0.3
+_LEVEL_SD, _LOG_SPREAD_SD = 0.25, 0.35
 _GAMMA = 0.25
 
 

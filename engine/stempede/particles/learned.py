@@ -32,8 +32,11 @@ _UNSURE_PX = 64
 # a network that halves its image four times gives the same answer only if tiles keep step
 _STEP_PX = 16
 _MOST_LOOKS = 3
-# in looked-at pixels
-_SMALLEST_PX = 12
+LEAST_REFINED = 3
+"""Pixels averaged from which on outlines are worth drawing anew at full resolution."""
+
+# in looked-at pixels: a disc of a fifth of the diameter that a network looks at; finer is grain
+_SMALLEST_PX = 30
 _ENLARGED = 2
 
 

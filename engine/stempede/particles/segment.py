@@ -10,7 +10,15 @@ import numpy as np
 from stempede.backend import Backend
 from stempede.frames import Batch
 from stempede.inference import Network, check, find, require_torch
-from stempede.particles.learned import KIND, Cuts, at_full_size, full_probability, look, view_of
+from stempede.particles.learned import (
+    KIND,
+    LEAST_REFINED,
+    Cuts,
+    at_full_size,
+    full_probability,
+    look,
+    view_of,
+)
 from stempede.particles.outlines import SMALLEST_PX, Sharpness, View, best_view, typical_diameter
 from stempede.particles.refine import half_height
 from stempede.particles.threshold import global_mask, hysteresis_mask, local_mask, otsu
@@ -37,7 +45,8 @@ class Segment:
     contrast_share : float
         Of ``outlines``; see ``Sharpness``.
     refine : bool
-        Of ``outlines`` and ``unet``: draw outlines at half height in the less smoothed image.
+        Draw outlines at half height in the less smoothed image: those of ``outlines``, and
+        those of ``unet`` in frames it saw averaged over three pixels or more.
     threshold_scale : float
         Factor, above 0, on the level at which regions end: outlines are drawn at
         ``threshold_scale`` times half the height, thresholds are this many times the level
@@ -164,7 +173,7 @@ class Segment:
         for k, (image, valid) in enumerate(zip(batch.images, batch.maps["valid"])):
             guess = self.diameter_px or self._diameter(image, valid, backend)
             found = look(network, image, valid, guess, cuts)
-            if self.refine and found.factor >= 1:
+            if self.refine and found.factor >= LEAST_REFINED:
                 regions[k] = self._refined(view_of(found, image, xp), image, valid, backend)
             else:
                 regions[k] = at_full_size(found, image, valid, cuts.threshold, backend)

@@ -106,14 +106,40 @@ def render(
     bodies = _strew(population, rng)
     thickness, owner = _draw(population, bodies)
     bodies, labels = _in_raster_order(bodies, owner)
-    thickness = _among(population, thickness, rng)
-    intensity = _illuminate(population, thickness, seed, rng)
-    image = expose(intensity, ELECTRONS_PER_PX[population.noise], rng)
+    image = photograph(population, thickness, seed, rng)
     box = scale_bar_box(population)
     if box is not None:
         burn_in(image, population, box)
         labels[box[0] : box[2], box[1] : box[3]] = 0
     return image, labels, _truth(population, frame, bodies, labels)
+
+
+def strewn(population: Population, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return projected thickness and labels, (h, w), of the particles of a frame alone."""
+    bodies = _strew(population, rng)
+    thickness, owner = _draw(population, bodies)
+    return thickness, _in_raster_order(bodies, owner)[1]
+
+
+def photograph(
+    population: Population, thickness: np.ndarray, seed: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return (h, w) uint16 counts of what is thick, with all that lies among and behind it.
+
+    Parameters
+    ----------
+    population : Population
+        What the session shows.
+    thickness : (h, w) float32 array
+        Projected, 1 for a particle of middling thickness.
+    seed : int
+        Of the film.
+    rng : numpy.random.Generator
+        The frame's generator.
+    """
+    thickness = _among(population, thickness, rng)
+    intensity = _illuminate(population, thickness, seed, rng)
+    return expose(intensity, ELECTRONS_PER_PX[population.noise], rng)
 
 
 def _strew(population: Population, rng: np.random.Generator) -> _Bodies:

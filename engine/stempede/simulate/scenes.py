@@ -1,9 +1,12 @@
 """Scenes: small micrographs of every kind, as a segmenter must take them.
 
 Each scene has a population of its own, drawn at random over what bright field and HAADF of
-nanocrystals show, at the scale at which the segmenter looks: particles 10 to 52 pixels across.
+nanocrystals show, at the scale at which the segmenter looks: particles are mostly 15 to 38
+pixels across and seldom as few as 8 or as many as 64, for the size that is known before may be
+twice or half the true one. What is far finer is grain, and no particle.
 Some are drawn finer and averaged over blocks, some coarser and enlarged, as a run does with
-images of another scale, so that blur and noise have the grain that they have there.
+images of another scale, so that blur and noise have the grain that they have there; some are
+smoothed, streaked, or have lost their slow changes, as images have that went through other hands.
 """
 
 from __future__ import annotations
@@ -14,12 +17,18 @@ import numpy as np
 from scipy import ndimage
 
 from stempede.errors import InputError
-from stempede.simulate.micrograph import render
+from stempede.simulate.interiors import interiors, paled
+from stempede.simulate.micrograph import photograph, strewn
 from stempede.simulate.noise import ELECTRONS_PER_PX
+from stempede.simulate.packing import packed
 from stempede.simulate.population import SHAPES, Population
+from stempede.simulate.support import clouds, clumps, granules, spheres, streaks
 
-SIZES_PX = (10.0, 52.0)
-"""Mean diameters of a scene's particles, log-uniform."""
+SIZES_PX = (8.0, 64.0)
+"""Mean diameters of a scene's particles at least and at most."""
+
+# of the log-normal law of those diameters
+_TYPICAL_PX, _SPREAD = 24.0, 0.45
 
 _ZOOMS = (0.5, 1, 1, 1, 2, 2, 3)
 # below this many pixels across a body has no outline to be seen
@@ -28,6 +37,10 @@ _LEAST_DRAWN_PX = 6.0
 _SHARES = (0.22, 0.18, 0.22, 0.12, 0.18, 0.05, 0.03)
 # a few films are enough, and each is kept once made
 _FILMS = 4
+_PACKED, _INSIDES, _PALED = 0.2, 0.6, 0.3
+_ON_SUPPORT = {"dark": 0.35, "bright": 0.7}
+_SUPPORTS = (clumps, granules, granules, spheres, clouds)
+_SMOOTHED, _STREAKED, _LEVELLED = 0.3, 0.15, 0.35
 
 
 @dataclass(frozen=True)
@@ -57,29 +70,18 @@ def scene(size_px: int, number: int, seed: int = 0) -> Scene:
         0 or more.
     """
     rng = np.random.default_rng([seed, number, 0x5CE])
-    diameter_px = _log_uniform(rng, *SIZES_PX)
+    diameter_px = float(np.clip(rng.lognormal(np.log(_TYPICAL_PX), _SPREAD), *SIZES_PX))
     zoom = float(rng.choice(_ZOOMS))
     if diameter_px * zoom < _LEAST_DRAWN_PX:
         zoom = 1.0
     population = draw_population(round(size_px * zoom), diameter_px * zoom, rng)
-    counts, labels = _as_dense_as_possible(population, number, seed % _FILMS)
-    image = counts.astype(np.float32)
+    thickness, labels = _particles(population, rng)
+    thickness = thickness + _support(population, rng)
+    counts = photograph(population, thickness, number % _FILMS, rng)
+    image = _handled(counts.astype(np.float32), population.mean_size_px, rng)
     if population.polarity == "dark":
         image = -image
     return Scene(*_rescaled(image, labels, zoom))
-
-
-def _as_dense_as_possible(
-    population: Population, number: int, film: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Render a population, thinned until there is room for it."""
-    while True:
-        try:
-            return render(population, number, film)[:2]
-        except InputError:
-            population = replace(
-                population, coverage=0.7 * population.coverage, gap_px=0.7 * population.gap_px
-            )
 
 
 def draw_population(side_px: int, diameter_px: float, rng: np.random.Generator) -> Population:
@@ -89,16 +91,17 @@ def draw_population(side_px: int, diameter_px: float, rng: np.random.Generator) 
     contrast = _log_uniform(rng, 0.08, 0.85)
     # a film as rough as the particles are dark shows none of them
     roughest = min(0.12, 0.5 * contrast) if polarity == "dark" else 0.4
-    sometimes = rng.random(6) < (0.5, 0.4, 0.25, 0.4, 0.6, 0.75 if polarity == "dark" else 0.2)
-    on_support, out_of_focus = bool(sometimes[2]), bool(sometimes[5])
+    sometimes = rng.random(5) < (0.5, 0.4, 0.4, 0.6, 0.75 if polarity == "dark" else 0.2)
+    out_of_focus = bool(sometimes[4])
     return Population(
         height_px=side_px,
         width_px=side_px,
         pixel_size_nm=1.0,
         polarity=polarity,
-        coverage=rng.uniform(0.1, 0.7) ** 1.3,
+        # one particle or so at least
+        coverage=max(rng.uniform(0, 0.7) ** 1.4, 0.6 * (diameter_px / side_px) ** 2),
         mean_size_nm=diameter_px,
-        relative_sd=_log_uniform(rng, 0.04, 0.4),
+        relative_sd=_log_uniform(rng, 0.04, 0.6),
         shapes=",".join(f"{kind}:{share:.3f}" for kind, share in zip(kinds, rng.random(3) + 0.2)),
         touching=rng.uniform(0, 0.9),
         agglomerate_max=int(rng.integers(2, 13)),
@@ -114,12 +117,62 @@ def draw_population(side_px: int, diameter_px: float, rng: np.random.Generator) 
         gradient=rng.uniform(0, 0.2),
         texture=_log_uniform(rng, 0.004, roughest),
         contamination=int(rng.integers(0, 4)),
-        support=rng.uniform(0.1, 1.5) * on_support,
-        debris=int(rng.integers(0, 1 + int((side_px / diameter_px) ** 2 / 3))) * int(sometimes[3]),
-        grain=rng.uniform(0.05, 0.4) * sometimes[4],
-        speckle=contrast * rng.uniform(0.05, 0.8) * out_of_focus,
-        speckle_px=_log_uniform(rng, 3.0, 9.0),
+        debris=int(rng.integers(0, 1 + int((side_px / diameter_px) ** 2 / 3))) * int(sometimes[2]),
+        grain=rng.uniform(0.05, 0.4) * sometimes[3],
+        speckle=contrast * _log_uniform(rng, 0.1, 1.5) * out_of_focus,
+        speckle_px=_log_uniform(rng, 3.0, np.clip(0.45 * diameter_px, 3.5, 10.0)),
     )
+
+
+def _particles(population: Population, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and labels of a scene's particles, packed or strewn."""
+    if rng.random() < _PACKED:
+        thickness, labels = packed(population.shape, population.mean_size_px, rng)
+    else:
+        thickness, labels = _as_dense_as_possible(population, rng)
+    if rng.random() < _INSIDES:
+        thickness = thickness * interiors(labels, rng.uniform(0.05, 0.5), rng)
+    if rng.random() < _PALED:
+        thickness = thickness * paled(labels, rng.uniform(0.1, 0.7), rng)
+    return thickness, labels
+
+
+def _as_dense_as_possible(
+    population: Population, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strew a population, thinned until there is room for it."""
+    while True:
+        try:
+            return strewn(population, rng)
+        except InputError:
+            population = replace(
+                population, coverage=0.7 * population.coverage, gap_px=0.7 * population.gap_px
+            )
+
+
+def _support(population: Population, rng: np.random.Generator) -> np.ndarray:
+    """Return the thickness of what particles lie on, often as bright as they are."""
+    if rng.random() >= _ON_SUPPORT[population.polarity]:
+        return np.zeros(population.shape, np.float32)
+    kind = _SUPPORTS[int(rng.integers(len(_SUPPORTS)))]
+    thickness = np.float32(_log_uniform(rng, 0.1, 2.5 if population.polarity == "bright" else 1.5))
+    found: np.ndarray = thickness * kind(population.shape, population.mean_size_px, rng)
+    return found
+
+
+def _handled(image: np.ndarray, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth an image, draw lines over it, take off its slow changes: each now and then."""
+    smoothed, streaked, levelled = rng.random(3) < (_SMOOTHED, _STREAKED, _LEVELLED)
+    if smoothed:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.5, 1.5), truncate=3.0)
+    if streaked:
+        strength = np.float32(image.std() * _log_uniform(rng, 0.05, 0.5))
+        image = image + strength * streaks((image.shape[0], image.shape[1]), rng)
+    if levelled:
+        sigma_px = diameter_px * rng.uniform(1.5, 5.0)
+        slow = ndimage.gaussian_filter(image, sigma_px, mode="nearest", truncate=2.0)
+        image = image - np.float32(rng.uniform(0.3, 1.0)) * slow
+    return image
 
 
 def _rescaled(image: np.ndarray, labels: np.ndarray, zoom: float) -> tuple[np.ndarray, np.ndarray]:
