@@ -11,6 +11,9 @@ from stempede.errors import RecipeError
 from stempede.frames import Batch
 from stempede.particles.usable import Usable, labels_at, usable_area
 from stempede.particles.weights import miles_lantuejoul
+from stempede_kernels.distance import distance
+from stempede_kernels.label import label
+from stempede_kernels.smooth import gaussian
 
 AGGLOMERATED = "too agglomerated"
 """Reject reason of regions that hold several particles which could not be told apart."""
@@ -191,15 +194,13 @@ def _weights(here: dict[str, np.ndarray], area: Usable) -> np.ndarray:
 
 def _core_count(mask: np.ndarray) -> np.ndarray:
     """Return, as an array of one, the most cores into which a region falls as it is eroded."""
-    from scipy import ndimage
-
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))
+    depth = distance(np.pad(mask, 1))
     # pixel steps of the rim make false summits; half a pixel of blur takes them away
-    depth = ndimage.gaussian_filter(depth, 0.05 * float(depth.max()) + 0.5)
+    depth = gaussian(depth, 0.05 * float(depth.max()) + 0.5)
     most = 1
     for level in _CORE_LEVELS:
-        cores, n = ndimage.label(depth > level * depth.max(), np.ones((3, 3)))
-        sizes = np.bincount(cores.ravel(), minlength=n + 1)[1:]
+        cores, n = label(depth > level * depth.max(), connectivity=2)
+        sizes = np.bincount(cores.ravel(), minlength=int(n) + 1)[1:]
         most = max(most, int((sizes >= _LEAST_CORE * sizes.max()).sum()))
     return np.array([most])
 
