@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from drawing import PATTERNS, draw
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from stempede_kernels.distance import cpu as distance_cpu
@@ -137,6 +139,35 @@ def test_maxima_of_infinite_and_missing_heights_equal_the_host():
         markers, counts = mark(height, mask, *thresholds, 1)
         np.testing.assert_array_equal(markers, expected)
         np.testing.assert_array_equal(counts, n_expected)
+
+
+seeds = st.integers(0, 2**20)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(seeds, st.integers(1, 6), st.integers(1, 5), st.sampled_from([1, 2]))
+def test_any_watershed_equals_the_host(seed, width, levels, connectivity):
+    rng = np.random.default_rng(seed)
+    shape = (2, 5, width)
+    height = rng.integers(0, levels, shape).astype(np.float32)
+    markers = (rng.integers(0, 4, shape) * (rng.random(shape) < 0.3)).astype(np.int32)
+    mask = rng.random(shape) < 0.85
+    expected = watershed_cpu.watershed(height, markers, mask, connectivity)
+    np.testing.assert_array_equal(flood(height, markers, mask, connectivity), expected)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seeds, st.integers(1, 9), st.integers(1, 6), st.sampled_from([1, 2]))
+def test_any_maxima_equal_the_host(seed, width, levels, connectivity):
+    rng = np.random.default_rng(seed)
+    shape = (2, 6, width)
+    height = rng.integers(0, levels, shape).astype(np.float32)
+    mask = rng.random(shape) < 0.9
+    thresholds = rng.uniform(0, 2, 2), rng.uniform(0, 0.5, 2)
+    expected, n_expected = maxima_cpu.label_h_maxima(height, mask, *thresholds, connectivity)
+    markers, counts = mark(height, mask, *thresholds, connectivity)
+    np.testing.assert_array_equal(markers, expected)
+    np.testing.assert_array_equal(counts, n_expected)
 
 
 def test_touching_discs_are_split_as_on_the_host():

@@ -9,6 +9,8 @@ import triton.language as tl
 from stempede_kernels.label import gpu as labelling
 
 BLOCK = 256
+# trees are as deep as particles are wide; each pass halves what is left of every way up
+SHORTENINGS = 5
 NO_EDGE = -(2**63)
 EDGE_BITS = 32
 EDGE_MASK = 2**EDGE_BITS - 1
@@ -60,6 +62,8 @@ def _climb(height: Any, mask: Any, connectivity: int) -> tuple[Any, int, Any]:
         BLOCK=BLOCK,
         num_warps=4,
     )
+    for _ in range(SHORTENINGS):
+        _shorten_kernel[grid](parent, n_rows * width, BLOCK=BLOCK, num_warps=4)
     basins, n_peaks = labelling.number_on(*labelling.number_trees(parent))
     index = torch.arange(n_rows * width, dtype=torch.int32, device=mask.device)
     return basins, n_peaks, torch.nonzero((parent == index.view(n_rows, width)).view(-1)).view(-1)
@@ -157,6 +161,17 @@ def _climb_kernel(
 
 
 @triton.jit
+def _shorten_kernel(parent_ptr, size, BLOCK: tl.constexpr):
+    """Hang every pixel below its parent's parent, or what another thread made of that by now."""
+    parent_ptr += tl.program_id(1).to(tl.int64) * size
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    parent = tl.load(parent_ptr + pixel, mask=pixel < size, other=-1)
+    inside = parent >= 0
+    above = tl.load(parent_ptr + parent, mask=inside, other=-1)
+    tl.store(parent_ptr + pixel, above, mask=inside)
+
+
+@triton.jit
 def _meet_kernel(basins_ptr, meets_ptr, n_rows, width, CORNERS: tl.constexpr, BLOCK: tl.constexpr):
     """Write a bit for each of the `STEPS` that leads to another basin."""
     start = tl.program_id(1).to(tl.int64) * n_rows * width
@@ -194,3 +209,4 @@ COMPILE_CASES: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
         (_meet_kernel, {"basins_ptr": "*i64", "meets_ptr": "*u8"}),
     )
 ]
+COMPILE_CASES.append((_shorten_kernel, {"parent_ptr": "*i32", "size": "i32"}, {"BLOCK": BLOCK}, 4))
