@@ -22,6 +22,8 @@ def pytest_configure() -> None:
     # matrices of a few hundred rows: threads that wait for each other cost more than they
     # give, tenfold where another process wants the cores
     threadpoolctl.threadpool_limits(1, "blas")
+    # SciPy's own, which is loaded later, listens to the thread above alone
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

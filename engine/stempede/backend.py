@@ -32,6 +32,8 @@ def one_order_of_sums() -> Iterator[None]:
     Threads would cut a sum by their number. The matrices here are small; kernels and workers
     are what keeps the cores busy.
     """
+    # a library that a stage loads first would not be held
+    import scipy.linalg  # noqa: F401
     import threadpoolctl
 
     with threadpoolctl.threadpool_limits(1, "blas"):

@@ -190,9 +190,15 @@ class Standing(Generic[T]):
         Address of a Dask scheduler to use instead.
     threads : int
         Threads per worker for numba, torch and BLAS together.
+
+    Attributes
+    ----------
+    when_done : callable
+        Called in another thread when a task has ended.
     """
 
     def __init__(self, workers: int, scheduler: str | None = None, threads: int = 1) -> None:
+        self.when_done: Callable[[], None] = lambda: None
         self.workers = max(1, workers)
         self._local = scheduler is None and workers <= 1
         self._exit = contextlib.ExitStack()
@@ -223,7 +229,9 @@ class Standing(Generic[T]):
 
     def submit(self, task: T, work: Work[T]) -> None:
         """Have a task done; its outcome comes from ``finished``."""
-        self._under_way[self._client.submit(perform, work, task, pure=False)] = (task, work)
+        future = self._client.submit(perform, work, task, pure=False)
+        self._under_way[future] = (task, work)
+        future.add_done_callback(lambda _: self.when_done())
 
     def finished(self) -> list[tuple[T, dict[str, Any] | Exception]]:
         """Return the tasks that have ended since, with their summaries or what they raised.
@@ -338,8 +346,9 @@ def _stop(client: Any, cluster: Any) -> None:
 
 
 def _settings(threads: int) -> dict[str, Any]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment: dict[str, Any] = dict.fromkeys(names, threads)
+    environment: dict[str, Any] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    # a worker computes in two threads in turn, and only the first may hold OpenBLAS to one
+    environment["OPENBLAS_NUM_THREADS"] = 1
     environment["MALLOC_MMAP_THRESHOLD_"] = MAPPED_BYTES
     environment["MALLOC_TRIM_THRESHOLD_"] = FREE_BYTES
     return {

@@ -20,7 +20,7 @@ from stempede.errors import StempedeError
 from stempede.io.results import Results
 from stempede.live.provisional import read_provisional
 from stempede.live.quality import Alerts, flagging, size_of
-from stempede.live.tally import Tally
+from stempede.live.tally import Tally, load_libraries
 from stempede.tables import Table
 
 REFRESH_S = 0.15
@@ -58,6 +58,7 @@ class Board:
         self._stamps: dict[str, int] = {}
         self._pictures: dict[tuple[int, int], Future[tuple[str, str]]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="stempede-picture")
+        self._pool.submit(load_libraries)
 
     @property
     def is_columns(self) -> bool:

@@ -17,7 +17,7 @@ from stempede.live.preparing import Prepared, Preparing
 from stempede.live.quality import Alerts, flagging, size_of
 from stempede.live.queue import Queue
 from stempede.live.rehearsal import rehearse
-from stempede.live.tally import Tally
+from stempede.live.tally import Tally, load_libraries
 from stempede.live.turn import Turn
 from stempede.schedule import Standing
 
@@ -68,7 +68,9 @@ class Loop:
         """Turn until told to stop, or until there is an end."""
         source = self.watch.source
         source.report = self.events
+        self.standing.when_done = source.wake.set
         self.standing.warm(partial(rehearse, self._measuring({})))
+        load_libraries()
         source.start()
         self._recover()
         self.events("started", source=source.root, known=len(self.queue), policy=self.turn.policy)

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from stempede.arrow import from_arrow, to_arrow
 from stempede.live.stopping import Estimate, Goal, Running, Verdict, judge, judge_difference
 from stempede.live.tilts import TILT_FIELDS, core_shell, oriented_tilts
-from stempede.tables import Table
+from stempede.stage import door
+from stempede.tables import FRAMES, Table
 
 FACTS = (
     "frame source page state sample area series acquired_at pixel_size_nm height_px width_px "
@@ -242,6 +244,13 @@ class Tally:
         for n, *sums in zip(frames.tolist(), total, inside, strict=True):
             running.add(self.place(n), sums)
         return running
+
+
+def load_libraries() -> None:
+    """Load what the first part and the first interval take: seconds that a frame would wait."""
+    door("results")
+    from_arrow(FRAMES, to_arrow(Table.empty(FRAMES)))
+    Running().estimate()
 
 
 def _rows(table: Table, names: Iterable[str]) -> list[dict[str, Any]]:
