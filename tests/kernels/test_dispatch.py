@@ -75,6 +75,12 @@ def test_a_kernel_without_a_gpu_version_says_what_to_do():
         dispatch.implementation("stempede_kernels.component_tree", FakeCudaTensor())
 
 
+def test_a_function_without_a_gpu_version_is_named():
+    pytest.importorskip("triton")
+    with pytest.raises(TypeError, match="'paint_parts' runs on host arrays only"):
+        dispatch.function_for("stempede_kernels.pieces", "paint_parts", FakeCudaTensor())
+
+
 def test_a_gpu_array_is_never_copied_to_the_host_silently():
     with pytest.raises(TypeError, match="host memory was expected"):
         interop.as_numpy(FakeCudaTensor())

@@ -168,21 +168,8 @@ def _conclude(parts, light):
     sums.windows[:] = numbers[:, N_MOMENTS : N_MOMENTS + 16]
     sums.steps[:] = numbers[:, N_MOMENTS + 16 :]
     sums.hull_steps[:], sums.areas[:], sums.light[:] = hull_steps, areas, light
-    for calipers, numbers in zip(sums.calipers, outline.tolist()):
-        _measure_calipers(calipers, numbers)
+    hull.calipers_of_edges(np.ascontiguousarray(outline), sums.calipers)
     return runs, sums
-
-
-def _measure_calipers(calipers, outline):
-    """Fill a region's calipers: lengths and angles in the host's arithmetic, as ``hull`` does."""
-    square, dy, dx = outline[:3]
-    calipers[:2] = np.sqrt(square) / 2, hull.direction_deg(dy, dx)
-    _, across, dy, dx = outline[3:7]
-    calipers[2:4] = across / (2 * np.sqrt(dy * dy + dx * dx)), hull.direction_deg(dx, -dy)
-    along, across, dy, dx = outline[7:]
-    scale = 2 * np.sqrt(dy * dy + dx * dx)
-    calipers[4:6] = max(along, across) / scale, min(along, across) / scale
-    calipers[6] = hull.direction_deg(dy, dx) if along >= across else hull.direction_deg(dx, -dy)
 
 
 @triton.jit

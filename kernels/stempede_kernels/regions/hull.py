@@ -186,6 +186,31 @@ def edge_calipers(points: Ints, out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True)
+def calipers_of_edges(outlines: Ints, out: Floats) -> None:
+    """Turn what was chosen of hulls elsewhere into lengths and directions.
+
+    Parameters
+    ----------
+    outlines : (n, 11) int64 array
+        Square of the largest distance and its step (dy, dx); then, for the narrowest width and
+        for the rectangle, extent along an edge and across it, times its length, and the edge.
+    out : (n, 7) float64 array, filled
+        As ``Sums.calipers``.
+    """
+    for k in range(len(outlines)):
+        square, dy, dx = outlines[k, 0], outlines[k, 1], outlines[k, 2]
+        out[k, 0], out[k, 1] = np.sqrt(square) / 2, direction_deg(dy, dx)
+        across, dy, dx = outlines[k, 4], outlines[k, 5], outlines[k, 6]
+        out[k, 2] = across / (2 * np.sqrt(float(dy * dy + dx * dx)))
+        out[k, 3] = direction_deg(dx, -dy)
+        along, across = outlines[k, 7], outlines[k, 8]
+        dy, dx = outlines[k, 9], outlines[k, 10]
+        scale = 2 * np.sqrt(float(dy * dy + dx * dx))
+        out[k, 4], out[k, 5] = max(along, across) / scale, min(along, across) / scale
+        out[k, 6] = direction_deg(dy, dx) if along >= across else direction_deg(dx, -dy)
+
+
+@njit(cache=True, nogil=True)
 def _compare(one: float, other: float) -> int:
     """Return -1, 0 or 1: less, equal but for rounding, more."""
     if abs(one - other) <= _ROUNDING * one:
