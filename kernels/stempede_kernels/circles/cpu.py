@@ -69,25 +69,29 @@ def _count(edges, r, cell, rim, counts):
 def _keep_most(counts, reach, scale, r, best, radius):
     """Sum counts over squares, and keep the sums that are more than what is best so far."""
     height, width = counts.shape
-    column = np.zeros(width, np.int32)
+    # the ends of the columns' sums stay zero
+    column = np.zeros(width + 2 * reach, np.int32)
+    total = np.empty(width, np.int32)
     for y in range(-reach, height):
         if y + reach < height:
-            column += counts[y + reach]
+            _add(column[reach : reach + width], counts[y + reach], np.int32(1))
         if y - reach - 1 >= 0:
-            column -= counts[y - reach - 1]
+            _add(column[reach : reach + width], counts[y - reach - 1], np.int32(-1))
         if y < 0:
             continue
-        total = np.int32(0)
-        for x in range(min(reach, width)):
-            total += column[x]
+        total[:] = 0
+        for k in range(2 * reach + 1):
+            _add(total, column[k : k + width], np.int32(1))
         for x in range(width):
-            if x + reach < width:
-                total += column[x + reach]
-            if x - reach - 1 >= 0:
-                total -= column[x - reach - 1]
-            if total > 0 and np.float32(total) * scale > best[y, x]:
-                best[y, x] = np.float32(total) * scale
+            if total[x] > 0 and np.float32(total[x]) * scale > best[y, x]:
+                best[y, x] = np.float32(total[x]) * scale
                 radius[y, x] = r
+
+
+@njit(cache=True, nogil=True)
+def _add(total, line, factor):
+    for x in range(len(total)):
+        total[x] += factor * line[x]
 
 
 @njit(cache=True, nogil=True)
@@ -98,8 +102,8 @@ def _look(circles, at, down, right, sine, cosine, floor, facing, found):
         for a in range(len(sine)):
             best, place = 0.0, -1
             for k in range(len(at)):
-                iy = np.int64(np.rint(min(max(y + sine[a] * (r * at[k]), 0.0), height - 1.0)))
-                ix = np.int64(np.rint(min(max(x + cosine[a] * (r * at[k]), 0.0), width - 1.0)))
+                iy = np.int64(min(max(y + sine[a] * (r * at[k]), 0.0), height - 1.0) + 0.5)
+                ix = np.int64(min(max(x + cosine[a] * (r * at[k]), 0.0), width - 1.0) + 0.5)
                 by, bx = down[iy, ix], right[iy, ix]
                 inward = -by * sine[a] - bx * cosine[a]
                 if inward > best and inward >= floor:

@@ -43,8 +43,8 @@ def edges_on(
     angles = 2 * np.pi * np.arange(directions) / directions
     sine, cosine = np.sin(angles)[:, None], np.cos(angles)[:, None]
     y, x, r = circles.T[:, :, None, None]
-    iy = np.clip(np.rint(y + sine * (r * at)), 0, down.shape[0] - 1).astype(int)
-    ix = np.clip(np.rint(x + cosine * (r * at)), 0, down.shape[1] - 1).astype(int)
+    iy = (np.clip(y + sine * (r * at), 0, down.shape[0] - 1) + 0.5).astype(int)
+    ix = (np.clip(x + cosine * (r * at), 0, down.shape[1] - 1) + 0.5).astype(int)
     inward = -down[iy, ix] * sine - right[iy, ix] * cosine
     rise = np.sqrt(down[iy, ix] ** 2 + right[iy, ix] ** 2)
     inward[(inward < floor) | (inward / np.maximum(rise, 1e-12) < facing)] = 0
