@@ -15,6 +15,8 @@ from stempede.stage import door
 
 LOOK_S = 0.1
 """Time in which new files are opened before frames that are done are looked at again."""
+RETRY_S = 0.3
+"""Pause before what could not be read is tried again."""
 
 
 class Intake:
@@ -41,6 +43,7 @@ class Intake:
         self._first_seen: dict[str, float] = {}
         self._notes: list[str] = []
         self._sound: set[int] = set()
+        self._unsound_until: dict[int, float] = {}
 
     def look(self) -> list[int]:
         """Take what is whole; returns frames that were measured and must be so again."""
@@ -100,9 +103,13 @@ class Intake:
         """Whether a frame can serve a Prepare."""
         if frame in self._sound:
             return True
+        now_s = time.monotonic()
+        if now_s < self._unsound_until.get(frame, 0.0):
+            return False
         try:
             self.frames(()).load(self.queue.records[frame])
         except StempedeError:
+            self._unsound_until[frame] = now_s + RETRY_S
             return False
         self._sound.add(frame)
         return True

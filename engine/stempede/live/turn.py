@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from stempede.frames import FrameRecord
+from stempede.live.intake import RETRY_S
 from stempede.live.queue import Queue
 from stempede.pipeline import Pipeline
 from stempede.series import series_of
@@ -14,7 +15,6 @@ MOST_FRAMES = 8
 MOST_PX = 1 << 24
 SERIES_S = 30.0
 """A series to which nothing was added for so long is taken for whole."""
-RETRY_S = 0.3
 
 
 class Turn:
