@@ -134,7 +134,7 @@ def describe(result: Result) -> str:
             ratio = f"  {median:.2f}x [{low:.2f}, {high:.2f}]{goal}"
         lines.append(
             f"  {timing.name:<36} {1e3 * timing.median_s:9.1f} ms {spread:<20}"
-            f"{rate:12,.0f} {result.unit}/s{ratio}"
+            f"{rate:12,.{0 if rate >= 10 else 2}f} {result.unit}/s{ratio}"
         )
     if result.floor_s:
         share = result.floor_s / result.timings[0].median_s
