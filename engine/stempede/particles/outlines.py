@@ -248,7 +248,7 @@ def view_through(
     image: Any, valid: Any, factor: int, sharp: Sharpness, stage: str, backend: Backend
 ) -> View:
     """Return the sharpest regions of a (y, x) frame seen through blocks of ``factor`` px."""
-    xp, ndimage = backend.xp, backend.ndimage
+    xp = backend.xp
     seen = blocks_seen(valid, factor, xp)
     smooth = gaussian(shrink(image, factor, xp), smoothing(factor), truncate=3)
     strength = gradient(smooth, xp)
@@ -273,7 +273,7 @@ def view_through(
     bounded = soften(strength, STRONGEST_ON_SUPPORT, xp)
     support = support_strength(labels, regions, bounded, SUPPORT * frame, backend)
     if len(regions):
-        contrast = contrasts(smooth, labels, len(regions), xp, ndimage)
+        contrast = contrasts(smooth, labels, len(regions), xp)
         # the highest speck that texture alone makes over the frame
         highest = np.sqrt(2 * np.log(max(2.0, frame / SMALLEST_PX)))
         kept = significant(contrast, sharp.contrast * highest, sharp.contrast_share)

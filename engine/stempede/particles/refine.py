@@ -9,6 +9,7 @@ import numpy as np
 
 from stempede.backend import Backend
 from stempede.particles.outlines import SMOOTH_PX, View, smoothing
+from stempede.particles.windows import grow
 from stempede_kernels.order import median, quantiles
 from stempede_kernels.smooth import box_mean, gaussian
 
@@ -96,12 +97,12 @@ def two_levels(view: View, backend: Backend) -> Levels:
     the least squares over the blocks near outlines, so that neither a dark core nor a slope
     of the support counts.
     """
-    xp, ndimage = backend.xp, backend.ndimage
+    xp = backend.xp
     labels, smooth = view.labels, view.smooth
     mask = labels > 0
-    core = ndimage.binary_erosion(mask, iterations=2, border_value=1)
-    zone = grow(grow(labels, xp, ndimage), xp, ndimage)
-    near = ((grow(zone, xp, ndimage) > 0) & ~core).astype(xp.float32)
+    core = backend.ndimage.binary_erosion(mask, iterations=2, border_value=1)
+    zone = grow(grow(labels, xp), xp)
+    near = ((grow(zone, xp) > 0) & ~core).astype(xp.float32)
     inside = gaussian(mask.astype(xp.float32), smoothing(view.factor), truncate=3)
     share = box_mean(near, WINDOW)
     known = share >= np.float32(KNOWN)
@@ -177,8 +178,3 @@ def steepest(smooth: Any, levels: Levels, factor: int, xp: Any) -> float:
 def _widened(blocks: Any, factor: int, image: Any, xp: Any) -> Any:
     """Return each block's value at the columns of the image."""
     return xp.repeat(blocks, factor, axis=1)[:, : image.shape[1]]
-
-
-def grow(labels: Any, xp: Any, ndimage: Any) -> Any:
-    """Return labels grown by one pixel over the background."""
-    return xp.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stempede.particles.windows import masked_quantiles, stretch
+from stempede.particles.windows import grow, masked_quantiles, stretch
 from stempede_kernels.order import median
 from stempede_kernels.smooth import box_mean
 
@@ -18,7 +18,7 @@ ONE_SIGMA = 0.16
 ALIKE = 0.8
 
 
-def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.ndarray:
+def contrasts(smooth: Any, labels: Any, n: int, xp: Any) -> np.ndarray:
     """Return each region's contrast against the background beside it, bare and over its texture.
 
     Parameters
@@ -35,7 +35,7 @@ def contrasts(smooth: Any, labels: Any, n: int, xp: Any, ndimage: Any) -> np.nda
         of the background on its dark side (median less 16 % quantile, in windows): regions
         missed beside it and bright rims do not widen that. NaN where no background is near.
     """
-    grown = xp.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
+    grown = grow(labels, xp)
     background = (grown == 0).astype(xp.float32)
     weight = box_mean(background, WINDOW)
     level = box_mean(smooth * background, WINDOW)

@@ -1,4 +1,4 @@
-"""Windows: tiles and blocks of a frame, quantiles over them, and interpolation between centres."""
+"""Windows: tiles, blocks and neighbours in a frame, quantiles, interpolation between centres."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ def stretch(coarse: Any, block: tuple[int, int], shape: tuple[int, int], xp: Any
         upper = xp.take(coarse, xp.minimum(low + 1, n - 1), axis=axis)
         coarse = xp.take(coarse, low, axis=axis) * (1 - share) + upper * share
     return coarse
+
+
+def grow(labels: Any, xp: Any = np) -> Any:
+    """Return (y, x) labels grown by one pixel over the background, corners included.
+
+    Of two that meet there the greater is taken.
+    """
+    tall = labels.copy()
+    xp.maximum(tall[1:], labels[:-1], out=tall[1:])
+    xp.maximum(tall[:-1], labels[1:], out=tall[:-1])
+    wide = tall.copy()
+    xp.maximum(wide[:, 1:], tall[:, :-1], out=wide[:, 1:])
+    xp.maximum(wide[:, :-1], tall[:, 1:], out=wide[:, :-1])
+    return xp.where(labels > 0, labels, wide)
 
 
 def sample_tiles(shape: tuple[int, int], factor: int) -> list[tuple[slice, slice]]:
