@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from stempede.backend import Backend, one_order_of_sums
+from stempede.backend import Backend, one_thread
 from stempede.chunk import Chunk, Measuring
 from stempede.errors import ResultsError
 from stempede.frames import Frames
@@ -107,7 +107,7 @@ def reduced(
             tables |= {name: order.placed(table) for name, table in found.items()}
         try:
             on_device = isinstance(reduction, OnDevice)
-            with one_order_of_sums():
+            with one_thread():
                 made = reduction(tables, backend) if on_device else reduction(tables)
         except Exception as error:
             raise ResultsError(

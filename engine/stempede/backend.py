@@ -40,6 +40,20 @@ def one_order_of_sums() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold every library to one thread: linear algebra, and OpenMP as scikit-learn uses it.
+
+    Tables of a run are small for it: threads that wait for each other cost several times the
+    work, and cut sums by their number.
+    """
+    import sklearn.cluster  # noqa: F401
+    import threadpoolctl
+
+    with one_order_of_sums(), threadpoolctl.threadpool_limits(1, "openmp"):
+        yield
+
+
 @dataclass
 class Ledger:
     """Bytes that crossed the bus, by stage and direction.
