@@ -7,10 +7,9 @@ from numba import njit
 
 from stempede_kernels.superellipse.plan import LEAST_SQUARE, N_FREE, Floats, Ints
 
-# a multiplication and an addition fused, divisions by reciprocals and sums reordered
-FAST = {"contract", "reassoc", "nsz", "arcp"}
+# no liberties with arithmetic: what a compiler makes of them differs between the process that
+# compiles and those that read its cache, in the last bit
 plain = njit(cache=True, nogil=True, error_model="numpy")
-fused = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 
 N_SYSTEM = 27
 """Lower triangle of the matrix by rows, then the gradient."""
@@ -77,7 +76,7 @@ def scratch(points: Any, first: int, last: int) -> Scratch:
     return s
 
 
-@fused
+@plain
 def _log(values: Floats, bits: Ints, power: Floats, out: Floats) -> None:
     """Fill ``out`` with the logarithm of ``values``, normal numbers; ``bits`` is their memory.
 
@@ -99,7 +98,7 @@ def _log(values: Floats, bits: Ints, power: Floats, out: Floats) -> None:
         out[i] = k * _LN2 + 2.0 * t * series
 
 
-@fused
+@plain
 def _exp(values: Floats, power: Floats, power_bits: Ints, out: Floats) -> None:
     """Fill ``out`` with the exponential of ``values``, 0 or less; below -700 as -700."""
     for i in range(len(out)):
@@ -115,7 +114,7 @@ def _exp(values: Floats, power: Floats, power_bits: Ints, out: Floats) -> None:
         out[i] *= power[i]
 
 
-@fused
+@plain
 def evaluate(s: Scratch, theta: Floats, d: int, system: Floats) -> float:
     """Return the weighted sum of squared distances; fill ``system`` with what a step needs."""
     n = s.n
@@ -147,7 +146,7 @@ def evaluate(s: Scratch, theta: Floats, d: int, system: Floats) -> float:
     return _sum(s, system)
 
 
-@fused
+@plain
 def _turned(s: Scratch, theta: Floats, d: int) -> None:
     """Fill cosine and sine of d times the direction, less that of the angle."""
     turn_c, turn_s = np.cos(d * theta[3]), np.sin(d * theta[3])
@@ -167,7 +166,7 @@ def _turned(s: Scratch, theta: Floats, d: int) -> None:
         cos[i] = re
 
 
-@fused
+@plain
 def _fill_rows(s: Scratch, theta: Floats, d: int, p: float) -> None:
     """Turn logarithms into distances and derivatives; ``misfit`` holds log(1 + small)."""
     rows, log_c, log_s = s.rows, s.log_c, s.log_s
@@ -189,22 +188,17 @@ def _fill_rows(s: Scratch, theta: Floats, d: int, p: float) -> None:
         s.misfit[i] = scale * (0.5 * s.log_square[i] - theta[2] + mean)
 
 
-@fused
+@plain
 def _sum(s: Scratch, system: Floats) -> float:
-    weighted, place, total = s.value, 0, 0.0
+    weighted, place = s.value, 0
     for a in range(N_FREE):
         one = s.rows[a]
-        gradient = 0.0
         for i in range(s.n):
             weighted[i] = s.weight[i] * one[i]
-            gradient += weighted[i] * s.misfit[i]
-        system[21 + a] = gradient
+        system[21 + a] = np.dot(weighted, s.misfit)
         for b in range(a + 1):
-            other, entry = s.rows[b], 0.0
-            for i in range(s.n):
-                entry += weighted[i] * other[i]
-            system[place] = entry
+            system[place] = np.dot(weighted, s.rows[b])
             place += 1
     for i in range(s.n):
-        total += s.weight[i] * s.misfit[i] * s.misfit[i]
-    return total
+        weighted[i] = s.weight[i] * s.misfit[i]
+    return float(np.dot(weighted, s.misfit))

@@ -18,7 +18,6 @@ _MARGIN = 1e-6
 _AT_ONCE = 16
 
 plain = njit(cache=True, nogil=True, error_model="numpy")
-fused = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 
 
 def overlap(
@@ -99,7 +98,7 @@ def _on_grid(at: float, step: int) -> int:
     return int(np.ceil(at / step)) * step
 
 
-@fused
+@plain
 def _row_inside(
     dy: float, dx: float, step: int, shape: Floats, inner: Floats, outer: Floats, row: Any
 ) -> Any:
@@ -135,7 +134,7 @@ def _row_inside(
     return inside
 
 
-@fused
+@plain
 def _log_radius(share: float, shape: Floats) -> float:
     """Return the log radius where the squared cosine of half d times the angle is ``share``."""
     log_c = 0.5 * np.log(max(share, LEAST_SQUARE)) + shape[4]
